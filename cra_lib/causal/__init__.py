@@ -1,0 +1,1 @@
+"""Confounder dictionaries: question graphs, frame features, and their clusters."""

@@ -1,0 +1,48 @@
+"""The `cra` command: thin commands over the library, one module a family.
+
+Each command imports what it needs when it runs, so that `cra evaluate` starts without torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import typer
+
+from cra_lib.records import InputError
+
+app = typer.Typer(
+    name="cra",
+    help="Video question grounding with Cross-modal Causal Relation Alignment (CRA).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+FAMILIES = ("scoring", "data", "causal", "models", "training", "workflow")
+"""Modules of this package; each has `register(app)`, which adds its commands."""
+
+for _family in FAMILIES:
+    import_module(f"cra_lib.cli.{_family}").register(app)
+
+
+@app.callback()
+def _root() -> None:
+    """Video question grounding with Cross-modal Causal Relation Alignment (CRA)."""
+
+
+def main() -> None:
+    """Run the command line; bad input is one sentence on stderr and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        print(f"cra: {error}", file=sys.stderr)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        print(
+            f"cra: this command needs {error.name!r}, which is not installed; "
+            "run: pip install 'cra-lib[full]'",
+            file=sys.stderr,
+        )
+        sys.exit(2)

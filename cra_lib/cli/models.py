@@ -1,0 +1,9 @@
+"""Commands that import, export and describe models."""
+
+from __future__ import annotations
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the `cra` command."""

@@ -1,0 +1,352 @@
+"""Every setting of a run: frozen, documented, validated; unknown names are refused.
+
+A run's settings are the defaults below (the paper's recipe), then the profile's, then the
+variant's, then what the caller overrides. Leaf modules never see these objects: they take numbers.
+Only the assemblers (`model.build_model`, `training.fit`, `evaluation.predict`, ...) read a section.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from cra_lib.records import InputError
+
+
+class Section(BaseModel):
+    """A frozen group of settings; a name that is not declared is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class DataConfig(Section):
+    """Which dataset, seen through which encoder."""
+
+    encoder: str = "clip-vit-l14"
+    """Frame encoder: clip-vit-l14, resnet50, swin_t, shapes-clip or pixels."""
+    feature_width: int = Field(768, ge=1)
+    """Width of one frame feature, D_feat."""
+    num_frames: int = Field(32, ge=2)
+    """Frames per video, T."""
+    stamps: Literal["frame2time", "upbd"] = "frame2time"
+    """Which official stamp file turns frame weights into seconds."""
+    train_from: Literal["official", "nextoe"] = "official"
+    """Training questions: the multiple-choice csv, or built from the open-ended edition."""
+    selection: Literal["described", "released"] = "described"
+    """STAR only: select on a split of the training videos, or on val as the release does."""
+    train_videos: int = Field(0, ge=0)
+    """shapes only: number of training videos; 0 keeps the dataset's default."""
+    bias: float | None = Field(None, ge=0, le=1)
+    """shapes only: strength of both confounders in the biased splits; None keeps the default."""
+
+
+class CausalConfig(Section):
+    """How the confounder dictionaries are sampled."""
+
+    parser: str = "en_core_web_sm"
+    """A spaCy model by name, or "rules" for the project's own rule pipeline."""
+    node_encoder: str = "openai/clip-vit-large-patch14"
+    """Text encoder of the graph nodes: "hashed", "shapes-clip", or a transformers name."""
+    num_confounders: int = Field(512, ge=1)
+    """K, clusters per modality."""
+    batch_size: int = Field(4096, ge=1)
+    """Rows per k-means step."""
+    seed: int = 43
+    """Seed of both clusterings (the release's)."""
+    n_init: int = Field(3, ge=1)
+    """Random starts; the best initialisation is kept."""
+
+
+class ModelConfig(Section):
+    """What the network is made of. Each choice names a class that the assembler picks."""
+
+    family: Literal["cra", "temp-clip"] = "cra"
+    """CRA, or NExT-GQA's Temp[CLIP] baselines."""
+    width: int = Field(768, ge=8)
+    """Model width D."""
+    ffn_width: int = Field(768, ge=8)
+    """Hidden width of the feed-forward layers."""
+    heads: int = Field(8, ge=1)
+    """Attention heads."""
+    layers: int = Field(2, ge=1)
+    """Transformer layers over the frames."""
+    position_dropout: float = Field(0.3, ge=0, lt=1)
+    """Dropout after the positional embedding."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Dropout in the layers and in front of the video projection."""
+    text_encoder: str = "roberta-base"
+    """A transformers name or local folder, or "shapes-clip", the embedded dataset's tower."""
+    max_pair_tokens: int = Field(38, ge=4)
+    """Tokens of "question </s> choice", at most."""
+    max_question_tokens: int = Field(30, ge=4)
+    """Tokens of a bare question, at most."""
+    text_pooling: Literal["masked", "padded"] = "masked"
+    """Softmax over real tokens only, or (released) over fixed padding too."""
+    question_stage_query: Literal["max", "question"] = "max"
+    """Grounding query of the question stage: maximum over candidates, or (released) the truth."""
+    grounding: Literal["product", "scaled-gate", "similarity", "released"] = "product"
+    """How a frame's relevance to the question is scored."""
+    smoothing: Literal["sum", "softmax", "none"] = "sum"
+    """Smoothed weights become a distribution by their sum or by softmax (released)."""
+    kernel_size: int = Field(5, ge=1)
+    """Taps of the Gaussian filter; odd, so that it has a centre."""
+    front_door: Literal["frames", "batch", "none"] = "frames"
+    """Visual intervention: over the frames of its own video, over the batch (released), or none."""
+    back_door: Literal["applied", "unused", "none"] = "applied"
+    """Linguistic intervention: applied, built but never called (released), or none."""
+    baseline: Literal["post-hoc", "gaussian"] = "post-hoc"
+    """temp-clip only: attention read post hoc (PH), or the Gaussian mask (NG, NG+)."""
+    sees_video: bool = True
+    """False blanks the frames: the blind reference row."""
+
+    @field_validator("kernel_size")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, got {value}")
+        return value
+
+
+class TrainConfig(Section):
+    """The recipe."""
+
+    epochs: int = Field(30, ge=1)
+    """Passes over the training questions."""
+    batch_size: int = Field(64, ge=1)
+    """Questions per optimizer step and process."""
+    learning_rate: float = Field(1e-5, gt=0)
+    """Peak learning rate."""
+    text_learning_rate_factor: float = Field(1.0, gt=0)
+    """Learning rate of the pre-trained text encoder relative to the rest."""
+    warmup_epochs: float = Field(1.0, ge=0)
+    """Linear warm-up from zero, in epochs."""
+    final_learning_rate_factor: float = Field(0.001, ge=0, le=1)
+    """Learning rate at the last step, relative to the peak."""
+    clip_norm: float = Field(12.0, gt=0)
+    """Gradient norm is clipped at this."""
+    accumulate: int = Field(1, ge=1)
+    """Batches per optimizer step."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Arithmetic of the forward and backward pass."""
+    accelerator: str = "auto"
+    """auto, cpu or cuda (Lightning's names)."""
+    devices: int = Field(1, ge=1)
+    """Processes per node."""
+    num_nodes: int = Field(1, ge=1)
+    """Machines."""
+    strategy: str = "auto"
+    """Lightning's strategy name."""
+    compile: bool = False
+    """torch.compile the model."""
+    deterministic: bool | None = None
+    """None: deterministic on CPU, free on GPU."""
+    threads: int = Field(0, ge=0)
+    """CPU threads of one process; 0 leaves torch's default."""
+    max_steps: int | None = Field(None, ge=1)
+    """Stop after this many optimizer steps (dry runs)."""
+    question_stage: bool = True
+    """Train the VQ stage (which question belongs to this video?) beside the VQA stage."""
+    alignment: Literal["symmetric", "released", "none"] = "symmetric"
+    """Cross-modal alignment: both directions, the release's one with drawn negatives, or none."""
+    alignment_weight: float = Field(0.5, ge=0)
+    """Weight of the alignment losses."""
+    temperature: float = Field(0.07, gt=0)
+    """InfoNCE temperature."""
+    num_negatives: int = Field(32, ge=1)
+    """Negatives per anchor of the released alignment."""
+    distractors: Literal["described", "released"] = "described"
+    """Exclude the true text from the distractors, or the release's way of not quite doing so."""
+    same_video_probability: float = Field(0.3, ge=0, le=1)
+    """Chance that the question stage's distractors come from the same video."""
+    random_answer_probability: float = Field(0.3, ge=0, le=1)
+    """Chance that a question's wrong answers are replaced by others of its class."""
+    paraphrase_probability: float = Field(0.3, ge=0, le=1)
+    """Chance that a question's text is replaced by a paraphrase, where there are any."""
+    select_by: Literal["Acc@QA", "Acc@GQA", "mIoU"] = "Acc@QA"
+    """Validation metric that picks the best epoch; ties go to the later epoch."""
+    patience: int | None = Field(None, ge=1)
+    """Stop after this many epochs without a better one."""
+    tensorboard: bool = False
+    """Also write TensorBoard event files."""
+
+
+class SpanConfig(Section):
+    """From frame weights to seconds."""
+
+    rule: Literal["post-hoc", "windows", "gaussian", "merged"] = "post-hoc"
+    """The rule whose span the tables report."""
+    threshold: float = Field(1.3, gt=0)
+    """Post-hoc: a frame joins at this many times the mean weight."""
+    reach: float = Field(10.0, gt=0)
+    """Post-hoc: seconds; scale of the distance penalty; failing frames nearer are passed over."""
+    window_lengths: tuple[int, ...] = (1, 3, 5)
+    """Windows: lengths in frames."""
+    windows: Literal["described", "released"] = "described"
+    """Windows: mean weight with a length prior, or the largest sum (released)."""
+    length_prior: float = 0.5
+    """Windows, described: the score of a window is its mean weight times length ** length_prior."""
+    gamma: float = Field(1.0, gt=0)
+    """Gaussian: half width of the interval in units of width / sigma."""
+    sigma: float = Field(9.0, gt=0)
+    """Gaussian: the width of the mask is divided by this."""
+
+
+class RunConfig(Section):
+    """All settings of one training run; saved beside its results as config.yaml."""
+
+    dataset: str = "shapes"
+    """shapes, nextgqa or star."""
+    variant: str = "cra"
+    """A name of VARIANTS."""
+    seed: int = 2024
+    """Seed of everything random in training."""
+    data: DataConfig = DataConfig()
+    causal: CausalConfig = CausalConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    span: SpanConfig = SpanConfig()
+
+
+_RELEASED = {
+    "model": {
+        "text_pooling": "padded",
+        "question_stage_query": "question",
+        "grounding": "released",
+        "smoothing": "softmax",
+        "front_door": "batch",
+        "back_door": "unused",
+    },
+    "train": {"alignment": "released", "distractors": "released"},
+    "span": {"windows": "released"},
+}
+_TEMP_CLIP = {
+    "model": {"family": "temp-clip", "front_door": "none", "back_door": "none"},
+    "train": {"alignment": "none"},
+}
+
+
+def _merge(*layers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Lay settings over each other, section by section; later layers win."""
+    merged: dict[str, dict[str, Any]] = {}
+    for layer in layers:
+        for section, values in layer.items():
+            merged[section] = {**merged.get(section, {}), **values}
+    return merged
+
+
+_NO_STAGE = {"train": {"question_stage": False}}
+_GAUSSIAN = {"model": {"baseline": "gaussian"}, "span": {"rule": "merged"}}
+_NO_CAUSAL = {"model": {"front_door": "none", "back_door": "none"}}
+
+VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
+    "cra": {},
+    "no-gsg": {"model": {"smoothing": "none"}},
+    "no-cma": {"train": {"alignment": "none"}},
+    "no-causal": _NO_CAUSAL,
+    "no-lci": {"model": {"back_door": "none"}},
+    "no-vci": {"model": {"front_door": "none"}},
+    "post-hoc": _merge(_TEMP_CLIP, _NO_STAGE),
+    "ng": _merge(_TEMP_CLIP, _NO_STAGE, _GAUSSIAN),
+    "ng+": _merge(_TEMP_CLIP, _GAUSSIAN),
+    "blind": _merge(_NO_CAUSAL, {"model": {"sees_video": False}}, {"train": {"alignment": "none"}}),
+    "cra-released": _RELEASED,
+    "no-gsg-released": _merge(_RELEASED, {"model": {"smoothing": "none"}}),
+    "no-cma-released": _merge(_RELEASED, {"train": {"alignment": "none"}}),
+    "no-causal-released": _merge(_RELEASED, _NO_CAUSAL),
+    "no-vci-released": _merge(_RELEASED, {"model": {"front_door": "none"}}),
+    "post-hoc-released": _merge(_TEMP_CLIP, _NO_STAGE, {"model": {"text_pooling": "padded"}}),
+    "ng+-released": _merge(_TEMP_CLIP, _GAUSSIAN, {"model": {"text_pooling": "padded"}}),
+}
+"""Variant name -> what it changes. Every row of the paper's tables is one name."""
+
+
+def check_variant(name: str) -> str:
+    """The name itself, or an InputError that lists the variants and the nearest one."""
+    if name in VARIANTS:
+        return name
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, VARIANTS, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    raise InputError(f"Unknown variant {name!r}{hint} The variants are: {', '.join(VARIANTS)}.")
+
+
+def read_profile(path: Path) -> dict[str, Any]:
+    """A profile's YAML as a plain dict.
+
+    Raises:
+        InputError: the file is missing or not a mapping.
+    """
+    path = Path(path)
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) or "none"
+        raise InputError(
+            f"No profile {path.stem!r} in {path.parent}; the profiles there are: {known}."
+        )
+    try:
+        profile = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML ({error}).") from None
+    if not isinstance(profile, dict):
+        raise InputError(f"{path}: expected settings by section, got {type(profile).__name__}.")
+    return profile
+
+
+def run_config(
+    dataset: str,
+    variant: str = "cra",
+    seed: int = 2024,
+    *,
+    profile: dict[str, dict[str, Any]] | None = None,
+    overrides: dict[str, dict[str, Any]] | None = None,
+) -> RunConfig:
+    """The settings of one run: defaults, then profile, then variant, then overrides, by section.
+
+    Args:
+        profile: section -> settings, as under ``settings`` of a profile's YAML.
+        overrides: section -> settings that win over everything; values of None are ignored.
+
+    Raises:
+        InputError: an unknown variant, section or setting, or a value out of range.
+    """
+    check_variant(variant)
+    given = {
+        section: {name: value for name, value in values.items() if value is not None}
+        for section, values in (overrides or {}).items()
+    }
+    sections = _merge(profile or {}, VARIANTS[variant], given)
+    try:
+        return RunConfig(dataset=dataset, variant=variant, seed=seed, **sections)
+    except ValidationError as error:
+        raise InputError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem of a validation error as one sentence."""
+    problem = error.errors()[0]
+    name = ".".join(str(part) for part in problem["loc"]) or "settings"
+    if problem["type"] == "extra_forbidden":
+        return f"Unknown setting {name!r}; see cra_lib/config.py for the names."
+    return f"Setting {name!r}: {problem['msg']} (got {problem['input']!r})."
+
+
+def save_config(config: RunConfig, path: Path) -> None:
+    """Write the settings as YAML, every value spelt out."""
+    path.write_text(
+        yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
+    )
+
+
+def load_config(path: Path) -> RunConfig:
+    """Read what `save_config` wrote.
+
+    Raises:
+        InputError: the file is missing or holds an unknown or bad setting.
+    """
+    try:
+        return RunConfig(**read_profile(path))
+    except ValidationError as error:
+        raise InputError(f"{path}: {_explain(error)}") from None

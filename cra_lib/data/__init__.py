@@ -1,0 +1,1 @@
+"""Datasets: annotations in normal form, features, and the batches that training reads."""

@@ -1,0 +1,189 @@
+"""The only place that knows where files lie, and how a file is written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cra_lib.records import InputError
+
+SPLITS = {
+    "shapes": ("train", "val", "test_iid", "test", "test_ood"),
+    "nextgqa": ("train", "val", "test"),
+    "star": ("train", "val", "test"),
+}
+"""Dataset -> its splits. STAR's val is cut from train, its test is the public val."""
+
+
+def repository_root() -> Path:
+    """The folder that holds notebooks/ and results/ (``CRA_ROOT``, the clone, or here)."""
+    if root := os.environ.get("CRA_ROOT"):
+        return Path(root).resolve()
+    clone = Path(__file__).resolve().parent.parent
+    return clone if (clone / "notebooks").is_dir() else Path.cwd()
+
+
+def profile_path(dataset: str, profile: str) -> Path:
+    """``workflow/profiles/<dataset>-<profile>.yaml``."""
+    return repository_root() / "workflow" / "profiles" / f"{dataset}-{profile}.yaml"
+
+
+def dataset_dir(data_dir: str | Path, dataset: str) -> Path:
+    """The folder of one dataset: ``DIR/<dataset>``, or DIR itself where it holds the files."""
+    data_dir = Path(data_dir)
+    marks = ("val.csv", "gsub_val.json", "STAR_val.json")
+    if any((data_dir / mark).exists() for mark in marks):
+        return data_dir
+    return data_dir / dataset
+
+
+@dataclass(frozen=True)
+class DataFiles:
+    """The normal form on disk of one dataset."""
+
+    root: Path
+
+    def questions(self, split: str) -> Path:
+        return self.root / f"{split}.csv"
+
+    def segments(self, split: str) -> Path:
+        return self.root / f"gsub_{split}.json"
+
+    def stamps(self, split: str, kind: str = "frame2time") -> Path:
+        return self.root / f"{kind}_{split}.json"
+
+    @property
+    def paraphrases(self) -> Path:
+        return self.root / "train_gpt4_sub.json"
+
+    def features(self, encoder: str, split: str) -> Path:
+        return self.root / "video_feature" / encoder / f"{split}.h5"
+
+    def video(self, video_id: str) -> Path:
+        return self.root / "videos" / f"{video_id}.mp4"
+
+    @property
+    def visual_confounders(self) -> Path:
+        return self.root / "causal_feature" / "visual.safetensors"
+
+    @property
+    def language_confounders(self) -> Path:
+        return self.root / "causal_feature" / "language.safetensors"
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Everything one trained model leaves behind."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.yaml"
+
+    @property
+    def weights(self) -> Path:
+        return self.root / "model.safetensors"
+
+    @property
+    def history(self) -> Path:
+        return self.root / "history.csv"
+
+    @property
+    def runtime(self) -> Path:
+        return self.root / "runtime.json"
+
+    @property
+    def resume(self) -> Path:
+        """State of an unfinished training; removed when it is done."""
+        return self.root / "resume"
+
+    def predictions(self, split: str) -> Path:
+        return self.root / f"predictions_{split}.jsonl"
+
+    def scores(self, split: str) -> Path:
+        return self.root / f"scores_{split}.json"
+
+
+@dataclass(frozen=True)
+class ResultFiles:
+    """The products of one dataset: ``results/<dataset>``, or a folder that the caller chose."""
+
+    root: Path
+
+    def run(self, variant: str, seed: int) -> RunFiles:
+        return RunFiles(self.root / "runs" / variant / f"seed{seed}")
+
+    @property
+    def data_card(self) -> Path:
+        return self.root / "data_card.json"
+
+    @property
+    def confounders_card(self) -> Path:
+        return self.root / "confounders_card.json"
+
+    @property
+    def notebooks(self) -> Path:
+        return self.root / "notebooks"
+
+    @property
+    def tables(self) -> Path:
+        return self.root / "tables"
+
+    @property
+    def figures(self) -> Path:
+        return self.root / "figures"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def manifest(self) -> Path:
+        return self.root / "manifest.json"
+
+
+def published_csv() -> Path:
+    """The published results, with their sources."""
+    return repository_root() / "results" / "published.csv"
+
+
+def expected_json(name: str) -> Path:
+    """Numbers of a real run that later runs are checked against."""
+    return repository_root() / "results" / "expected" / f"{name}.json"
+
+
+def require(path: Path, what: str, remedy: str) -> Path:
+    """The path, if it is there.
+
+    Raises:
+        InputError: ``what`` is missing at ``path``, and what to do about it.
+    """
+    if not path.exists():
+        raise InputError(f"{what} not found at {path}. {remedy}")
+    return path
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` to write to; renamed into place if the block succeeds.
+
+    A crash, a full disk or an exception leaves the old file as it was and no half-written one.
+    The temporary keeps the file's suffix, so that writers which look at it still work.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    except BaseException:
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
+        raise
