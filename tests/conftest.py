@@ -1,0 +1,38 @@
+"""What all tests share: no network, no windows, one thread, shapes checked at run time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores must not fight
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+try:
+    from jaxtyping import install_import_hook
+except ImportError:  # the evaluator alone is installed
+    pass
+else:
+    # Only while testing: every annotated shape in the model is checked at each call.
+    install_import_hook("cra_lib.model", "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the working copy."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with the real annotations (`nextgqa/`, `nextoe/`), or a skip with the reason."""
+    folder = Path(os.environ.get("CRA_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "nextgqa").is_dir():
+        pytest.skip(f"no real annotations at {folder}; set CRA_SHARED_DATA to their folder")
+    return folder
