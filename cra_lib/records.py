@@ -8,7 +8,8 @@ Files
 
     {"key": "4010069381_6", "answer": 2, "choice_probabilities": [0.1, ...],
      "spans": {"post-hoc": [3.2, 9.0], "windows": [2.1, 8.4], "merged": [3.2, 8.4]},
-     "frame_weights": [32 numbers], "frame_times": [32 seconds]}
+     "frame_weights": [32 numbers], "frame_times": [32 seconds],
+     "raw_weights": [32 numbers, before smoothing, where the model smooths]}
 
 Only ``key`` is required: a file may carry answers, spans, weights or any mixture.
 Every span is in seconds.
@@ -22,6 +23,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+
+
+WEIGHT_FIELDS = ("frame_weights", "frame_times", "raw_weights")
 
 
 class InputError(ValueError):
@@ -84,6 +88,8 @@ class Prediction:
     """Span rule (post-hoc, windows, gaussian, merged, ...) -> predicted interval in seconds."""
     frame_weights: tuple[float, ...] | None = None
     frame_times: tuple[float, ...] | None = None
+    raw_weights: tuple[float, ...] | None = None
+    """Frame weights before smoothing, for figures; None where the model does not smooth."""
 
 
 def split_key(key: str) -> tuple[str, str]:
@@ -105,7 +111,7 @@ def prediction_to_json(prediction: Prediction) -> dict:
         row["choice_probabilities"] = list(prediction.choice_probabilities)
     if prediction.spans:
         row["spans"] = {rule: list(span) for rule, span in prediction.spans.items()}
-    for name in ("frame_weights", "frame_times"):
+    for name in WEIGHT_FIELDS:
         if (values := getattr(prediction, name)) is not None:
             row[name] = list(values)
     return row
@@ -119,7 +125,7 @@ def prediction_from_json(row: object, where: str) -> Prediction:
     """
     if not isinstance(row, dict) or not isinstance(row.get("key"), str):
         raise InputError(f'{where}: expected a JSON object with a "key" such as "4010069381_6".')
-    known = {"key", "answer", "choice_probabilities", "spans", "frame_weights", "frame_times"}
+    known = {"key", "answer", "choice_probabilities", "spans", *WEIGHT_FIELDS}
     if unknown := sorted(set(row) - known):
         raise InputError(f"{where}: unknown field {unknown[0]!r}; the fields are {sorted(known)}.")
     answer = row.get("answer")
@@ -135,8 +141,7 @@ def prediction_from_json(row: object, where: str) -> Prediction:
         spans={
             rule: span_from_json(pair, f"{where}, span {rule!r}") for rule, pair in spans.items()
         },
-        frame_weights=_numbers(row, "frame_weights", where),
-        frame_times=_numbers(row, "frame_times", where),
+        **{name: _numbers(row, name, where) for name in WEIGHT_FIELDS},
     )
 
 
