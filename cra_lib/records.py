@@ -24,7 +24,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-
 WEIGHT_FIELDS = ("frame_weights", "frame_times", "raw_weights")
 
 
