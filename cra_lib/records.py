@@ -74,6 +74,8 @@ class Truth:
     """Ground-truth evidence in seconds, as annotated (not clipped to the video)."""
     duration: float
     type: str
+    num_choices: int = 0
+    """How many choices there were, to refuse impossible answers; 0 where unknown."""
 
 
 @dataclass(frozen=True, slots=True)
