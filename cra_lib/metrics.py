@@ -163,6 +163,15 @@ def metric_columns(scores: QuestionScores) -> np.ndarray:
     return np.stack(columns, axis=1) * 100.0
 
 
+def counted_rows(scores: QuestionScores, official: bool = False) -> np.ndarray:
+    """Which questions the means are over ``[N]``: all, or officially those with an interval.
+
+    Where no question has an interval, those with an answer stand in.
+    """
+    given = scores.has_span if scores.has_span.any() else scores.has_answer
+    return given if official else np.ones_like(given)
+
+
 def summarise(scores: QuestionScores, official: bool = False) -> dict[str, float]:
     """METRICS in percent, then ``questions`` (scored) and ``skipped`` (without a prediction).
 
@@ -171,8 +180,7 @@ def summarise(scores: QuestionScores, official: bool = False) -> dict[str, float
     interval is not counted under ``official``, again as there.
     """
     has_spans, has_answers = scores.has_span.any(), scores.has_answer.any()
-    given = scores.has_span if has_spans else scores.has_answer
-    counted = given if official else np.ones_like(given)
+    given, counted = counted_rows(scores, official=True), counted_rows(scores, official)
     values = metric_columns(scores)[counted]
     means = values.mean(axis=0) if len(values) else np.full(len(METRICS), np.nan)
     if not has_spans:

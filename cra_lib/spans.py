@@ -11,7 +11,7 @@ picks a short window around it (CRA's refinement), ``gaussian`` reads a predicte
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,16 +22,16 @@ RELEASED_LAST_FRAME = 31
 """The released window rule divides frame indices by this, whatever the number of frames."""
 
 
-class SpanSettings(Protocol):
-    """The settings that `all_spans` reads (`config.SpanConfig` has them)."""
+class SpanSettings(NamedTuple):
+    """What `all_spans` reads; `config.SpanConfig` has the same names and defaults."""
 
-    threshold: float
-    reach: float
-    window_lengths: tuple[int, ...]
-    windows: str
-    length_prior: float
-    gamma: float
-    sigma: float
+    threshold: float = 1.3
+    reach: float = 10.0
+    window_lengths: tuple[int, ...] = (1, 3, 5)
+    windows: str = "described"
+    length_prior: float = 0.5
+    gamma: float = 1.0
+    sigma: float = 9.0
 
 
 def post_hoc_spans(
@@ -156,6 +156,7 @@ def all_spans(
     """Rule -> spans ``[N, 2]`` for every rule that the inputs allow.
 
     Args:
+        cfg: the settings; a `config.SpanConfig` does as well.
         gaussian: predicted centre and width ``[N, 2]`` as fractions; then "gaussian" is among the
             rules and "merged" is built from it instead of from the windows.
     """
