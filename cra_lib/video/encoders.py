@@ -1,0 +1,213 @@
+"""Frames to features: one small interface, and the encoders behind it.
+
+| name           | width | dataset name  | weights                                      |
+|----------------|-------|---------------|----------------------------------------------|
+| clip-vit-l14   | 768   | CLIPL_I       | transformers folder, or the hub cache        |
+| resnet50       | 2048  | RESNET50_I    | torchvision file, or torch's checkpoint cache|
+| swin_t         | 768   | SWINT_I       | torchvision file, or torch's checkpoint cache|
+| shapes-clip    | 128   | SHAPESCLIP_I  | in this repository                           |
+| pixels         | 768   | PIXELS_I      | none                                         |
+
+torch is imported when an encoder that needs it is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from cra_lib.records import InputError
+
+CLIP_NAME = "openai/clip-vit-large-patch14"
+THUMBNAIL = 16
+"""The `pixels` encoder keeps this many pixels a side."""
+
+
+class FrameEncoder(Protocol):
+    """What extraction needs of an encoder."""
+
+    name: str
+    width: int
+    """F, the width of one frame's feature."""
+    key: str
+    """Name of the HDF5 dataset that holds its features."""
+
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        """Features of uint8 frames [N, H, W, 3]: float32 [N, F]."""
+        ...
+
+
+class Pixels:
+    """Each frame averaged over areas to 16 x 16 RGB in [0, 1]: no weights, a weak baseline."""
+
+    name, key = "pixels", "PIXELS_I"
+    width = THUMBNAIL * THUMBNAIL * 3
+
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        """Area means of uint8 [N, H, W, 3], flattened: float32 [N, 768]."""
+        rows = _area_weights(frames.shape[1], THUMBNAIL)
+        columns = _area_weights(frames.shape[2], THUMBNAIL)
+        unit = frames.astype(np.float32) / 255
+        small = np.einsum("ih,nhwc,jw->nijc", rows, unit, columns, optimize=True)
+        return small.reshape(len(frames), self.width).astype(np.float32)
+
+
+def _area_weights(size: int, parts: int) -> np.ndarray:
+    """[parts, size] weights that average `size` pixels over equal areas; rows sum to one."""
+    edges = np.linspace(0, size, parts + 1)
+    starts, ends = edges[:-1, None], edges[1:, None]
+    pixels = np.arange(size)
+    covered = np.minimum(ends, pixels + 1) - np.maximum(starts, pixels)
+    return (np.clip(covered, 0, None) / (size / parts)).astype(np.float32)
+
+
+class ShapesClipFrames:
+    """The embedded dataset's own contrastive image tower."""
+
+    name, key, width = "shapes-clip", "SHAPESCLIP_I", 128
+
+    def __init__(self) -> None:
+        from cra_lib.video.shapes_clip import ShapesClip
+
+        self._model = ShapesClip.load()
+
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        """Image embeddings of uint8 [N, H, W, 3]: float32 [N, 128]."""
+        return self._model.encode_images(frames)
+
+
+class TorchFrames:
+    """A torch network behind a preprocessing of its own.
+
+    Args:
+        prepare: uint8 tensor [N, 3, H, W] -> the network's input.
+        features: that input -> [N, F].
+        device: where the network lies, a torch name.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        key: str,
+        width: int,
+        prepare: Callable[[Any], Any],
+        features: Callable[[Any], Any],
+        device: str,
+    ):
+        self.name, self.key, self.width = name, key, width
+        self._prepare, self._features, self._device = prepare, features, device
+
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        """Features of uint8 [N, H, W, 3]: float32 [N, F]."""
+        import torch
+
+        pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+        with torch.inference_mode():
+            features = self._features(self._prepare(pixels.to(self._device)))
+        return features.float().cpu().numpy()
+
+
+def _clip(weights: Path | None, device: str) -> FrameEncoder:
+    """CLIP ViT-L/14: the projected image embedding, as in NExT-GQA's published features."""
+    from torchvision.transforms import v2
+    from transformers import CLIPVisionModelWithProjection
+
+    source = str(weights or CLIP_NAME)
+    try:
+        model = CLIPVisionModelWithProjection.from_pretrained(source, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"No CLIP ViT-L/14 weights at {source!r} ({str(error).splitlines()[0]:.120}). "
+            f"Where there is a network run `hf download {CLIP_NAME} --local-dir FOLDER` "
+            "(1.7 GB) and pass --weights FOLDER."
+        ) from None
+    size = model.config.image_size
+    prepare = v2.Compose(
+        [
+            v2.Resize(size, interpolation=v2.InterpolationMode.BICUBIC, antialias=True),
+            v2.CenterCrop(size),
+            _unit_range(),
+            v2.Normalize((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+        ]
+    )
+    model = model.eval().to(device)
+    return TorchFrames(
+        "clip-vit-l14",
+        "CLIPL_I",
+        model.config.projection_dim,
+        prepare,
+        lambda pixels: model(pixel_values=pixels).image_embeds,
+        device,
+    )
+
+
+def _unit_range() -> Any:
+    import torch
+    from torchvision.transforms import v2
+
+    return v2.ToDtype(torch.float32, scale=True)
+
+
+def _torchvision(name: str) -> Callable[[Path | None, str], FrameEncoder]:
+    """A loader of one torchvision backbone without its classifier (pooled features)."""
+    last_layer = {"resnet50": "fc", "swin_t": "head"}[name]
+
+    def load(weights: Path | None, device: str) -> FrameEncoder:
+        import torch
+        from torchvision import models
+
+        published = models.get_model_weights(name).DEFAULT
+        file = Path(weights or Path(torch.hub.get_dir(), "checkpoints", Path(published.url).name))
+        model = models.get_model(name)
+        model.load_state_dict(_state(file, published.url))
+        width = getattr(model, last_layer).in_features
+        setattr(model, last_layer, torch.nn.Identity())
+        model = model.eval().to(device)
+        key = name.replace("_", "").upper() + "_I"
+        return TorchFrames(name, key, width, published.transforms(), model, device)
+
+    return load
+
+
+def _state(file: Path, url: str) -> dict[str, Any]:
+    import pickle
+
+    import torch
+
+    remedy = f"Where there is a network download {url} and pass --weights FILE."
+    if not file.is_file():
+        raise InputError(f"No weights at {file}. {remedy}")
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise InputError(f"{file}: not a readable weights file ({error!s:.80}). {remedy}") from None
+
+
+LOADERS: dict[str, Callable[[Path | None, str], FrameEncoder]] = {
+    "clip-vit-l14": _clip,
+    "resnet50": _torchvision("resnet50"),
+    "swin_t": _torchvision("swin_t"),
+    "shapes-clip": lambda weights, device: ShapesClipFrames(),
+    "pixels": lambda weights, device: Pixels(),
+}
+
+
+def load_encoder(name: str, weights: Path | None = None, device: str = "cpu") -> FrameEncoder:
+    """An encoder by name, with local weights; nothing is downloaded.
+
+    Args:
+        weights: a folder (CLIP) or file (torchvision); None looks in the usual cache.
+        device: where a torch network should lie: cpu, cuda, cuda:1, ...
+
+    Raises:
+        InputError: an unknown name, or weights that are absent: what to get, and where to put it.
+    """
+    if name not in LOADERS:
+        near = get_close_matches(name, LOADERS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise InputError(f"Unknown encoder {name!r}{hint} The encoders are: {', '.join(LOADERS)}.")
+    return LOADERS[name](weights, device)
