@@ -1,0 +1,134 @@
+"""What made each artefact: one entry per executed notebook in ``results/<dataset>/manifest.json``.
+
+The file is ``{"entries": {NAME: ENTRY}}``; NAME is the executed copy without its suffix, such as
+``03_train_cra_seed2024``, and ENTRY holds::
+
+    notebook     path of the source notebook, relative to the repository
+    executed     path of the executed copy, relative to the manifest's folder
+    parameters   {NAME: value} as injected
+    seed         the SEED parameter, or null
+    commit       {"hash": git revision or null, "dirty": true where the working copy differs}
+    inputs       {path: sha256} of the files it was told to read
+    outputs      {path: sha256} of the artefacts it left behind
+    device       {"cpu": name, "gpu": name or null, "cores": count}
+    versions     {"python": ..., distribution: version, ...}
+    started      seconds since 1970
+    seconds      duration
+    exit_state   "ok", "cell failed", "bad input" or "kernel died"
+    error        null, or the sentence that went to the console
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from cra_lib.paths import atomic
+
+DISTRIBUTIONS = (
+    "cra-lib", "numpy", "torch", "torchvision", "lightning", "transformers", "scikit-learn",
+    "spacy", "av", "h5py", "pandas", "papermill", "snakemake",
+)  # fmt: skip
+"""Distributions whose versions can change a number."""
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of one file, read in pieces."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hashes(paths: Iterable[Path], relative_to: Path) -> dict[str, str]:
+    """Path -> digest of every file that exists; paths below ``relative_to`` are shortened."""
+    table = {}
+    for path in map(Path, paths):
+        if path.is_file():
+            inside = path.is_relative_to(relative_to)
+            table[str(path.relative_to(relative_to) if inside else path)] = sha256(path)
+    return table
+
+
+def git_state(root: Path) -> dict[str, Any]:
+    """Revision of the working copy and whether tracked or new files differ from it."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=20
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    return {"hash": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of Python and of the distributions that can change a number, without importing."""
+    table = {"python": platform.python_version()}
+    for name in DISTRIBUTIONS:
+        try:
+            table[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return table
+
+
+@cache
+def device() -> dict[str, Any]:
+    """Names of the processor and of the first GPU (asked of the driver: torch stays unloaded)."""
+    return {"cpu": _cpu_name(), "gpu": _gpu_name(), "cores": os.cpu_count()}
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _gpu_name() -> str | None:
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip().splitlines()[0] if done.returncode == 0 and done.stdout else None
+
+
+def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
+    """Name -> entry; empty where nothing has run yet."""
+    if not Path(path).is_file():
+        return {}
+    return json.loads(Path(path).read_text(encoding="utf-8"))["entries"]
+
+
+def record(path: Path, name: str, entry: dict[str, Any]) -> None:
+    """Add or replace one entry; safe while other processes do the same."""
+    with _locked(path):
+        entries = read_manifest(path) | {name: entry}
+        with atomic(path) as partial:
+            text = json.dumps({"entries": dict(sorted(entries.items()))}, indent=1)
+            partial.write_text(text + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the manifest's lock file; the system releases it even if this process is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_name(f".{path.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
