@@ -100,10 +100,6 @@ def score_report(
     by_rule = {rule: question_scores(spans[rule], answers, table) for rule in rules}
     if not rules:  # a file of answers alone still has an accuracy
         by_rule = {"answers": question_scores(np.full((len(table), 2), np.nan), answers, table)}
-    blind = {
-        name: summarise(question_scores(pairs, answers, table), official)
-        for name, pairs in blind_spans(table.durations, seed).items()
-    }
     unknown = len(indexed) - sum(key in indexed for key in table.keys)
     counts = {"questions": len(table), "videos": int(table.videos.max()) + 1, "unknown": unknown}
     settings = {"official": official, "bootstrap": bootstrap, "seed": seed}
@@ -117,9 +113,35 @@ def score_report(
             "same_video_overlap": same_video_overlaps(spans, table),
             "calibration": calibration(indexed, table),
             "span_histograms": span_histograms(spans, table),
-            "blind": blind,
+            "blind": _blind_scores(answers, table, seed),
         }
     )
+
+
+def blind_scores(
+    predictions: Mapping[str, Prediction] | Iterable[Prediction],
+    truths: Mapping[str, Truth] | Iterable[Truth],
+    seed: int = 0,
+) -> dict[str, dict[str, float | None]]:
+    """Row of `blind.BLIND_ROWS` -> scores of that interval with the answers of these predictions.
+
+    Without predictions the accuracies are None.
+
+    Raises:
+        InputError: the predictions are about other questions.
+    """
+    truths = list(truths.values() if isinstance(truths, Mapping) else truths)
+    table, indexed = truth_table(truths), by_key(predictions)
+    if indexed:
+        check_predictions(indexed, truths)
+    return _without_nan(_blind_scores(prediction_answers(indexed, table), table, seed))
+
+
+def _blind_scores(answers: np.ndarray, table: TruthTable, seed: int) -> dict[str, dict[str, float]]:
+    return {
+        name: summarise(question_scores(pairs, answers, table))
+        for name, pairs in blind_spans(table.durations, seed).items()
+    }
 
 
 def check_predictions(predictions: Mapping[str, Prediction], truths: Sequence[Truth]) -> None:
