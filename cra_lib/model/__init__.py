@@ -5,7 +5,8 @@ width, K confounders, N texts (of a batch) or the width of a graph node.
 """
 
 from cra_lib.model.assemble import build_model
-from cra_lib.model.cra import CRA, ModelOutput
+from cra_lib.model.base import ModelOutput
+from cra_lib.model.cra import CRA
 from cra_lib.model.temp_clip import TempCLIP
 
 __all__ = ["CRA", "ModelOutput", "TempCLIP", "build_model"]

@@ -7,8 +7,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from cra_lib.model.base import Frames, FrameWeights, Vector
+
 SIGMA_RANGE = (0.3, 5.0)
 """Bounds of the described filter's width, in frames."""
+
+Asked = Float[Tensor, "B 1 D"]
 
 
 def _projection(width: int) -> nn.Sequential:
@@ -19,24 +23,15 @@ def _scorer(width: int) -> list[nn.Module]:
     return [nn.Linear(width, width // 2), nn.GELU(), nn.Linear(width // 2, 1)]
 
 
-def pool_frames(
-    video: Float[Tensor, "B T D"], frame_weights: Float[Tensor, "B T"]
-) -> Float[Tensor, "B D"]:
-    """Average the frames, each counted by how relevant it is to the question."""
-    return torch.einsum("btd,bt->bd", video, frame_weights.to(video.dtype))
-
-
 class Grounder(nn.Module):
-    """Frame and query projections; what a subclass makes of them is the relevance score."""
+    """Frame and query projections; what a subclass makes of them is a frame's relevance."""
 
     def __init__(self, width: int):
         super().__init__()
         self.project_frames = _projection(width)
         self.project_query = _projection(width)
 
-    def forward(
-        self, video: Float[Tensor, "B T D"], query: Float[Tensor, "B D"]
-    ) -> Float[Tensor, "B T"]:
+    def forward(self, video: Frames, query: Vector) -> FrameWeights:
         """Weights over the frames that sum to one."""
         frames, asked = self.project_frames(video), self.project_query(query).unsqueeze(1)
         return self.relevance(frames, asked).softmax(dim=-1)
@@ -49,10 +44,8 @@ class ProductGrounder(Grounder):
         super().__init__(width)
         self.score = nn.Sequential(*_scorer(width))
 
-    def relevance(
-        self, frames: Float[Tensor, "B T D"], query: Float[Tensor, "B 1 D"]
-    ) -> Float[Tensor, "B T"]:
-        return self.score(frames * query).squeeze(-1)
+    def relevance(self, frames: Frames, asked: Asked) -> FrameWeights:
+        return self.score(frames * asked).squeeze(-1)
 
 
 class ScaledGateGrounder(Grounder):
@@ -63,20 +56,16 @@ class ScaledGateGrounder(Grounder):
         self.norm = nn.LayerNorm(width)
         self.score = nn.Sequential(*_scorer(width))
 
-    def relevance(
-        self, frames: Float[Tensor, "B T D"], query: Float[Tensor, "B 1 D"]
-    ) -> Float[Tensor, "B T"]:
-        match = (frames * query).sum(dim=-1, keepdim=True) / math.sqrt(frames.shape[-1])
+    def relevance(self, frames: Frames, asked: Asked) -> FrameWeights:
+        match = (frames * asked).sum(dim=-1, keepdim=True) / math.sqrt(frames.shape[-1])
         return self.score(self.norm(frames) * match.tanh()).squeeze(-1)
 
 
 class SimilarityGrounder(Grounder):
     """<v, q> / sqrt D: plain attention of the question over the frames."""
 
-    def relevance(
-        self, frames: Float[Tensor, "B T D"], query: Float[Tensor, "B 1 D"]
-    ) -> Float[Tensor, "B T"]:
-        return (frames * query).sum(dim=-1) / math.sqrt(frames.shape[-1])
+    def relevance(self, frames: Frames, asked: Asked) -> FrameWeights:
+        return (frames * asked).sum(dim=-1) / math.sqrt(frames.shape[-1])
 
 
 class ReleasedGrounder(Grounder):
@@ -86,33 +75,22 @@ class ReleasedGrounder(Grounder):
         super().__init__(width)
         self.score = nn.Sequential(nn.LayerNorm(width), *_scorer(width))
 
-    def relevance(
-        self, frames: Float[Tensor, "B T D"], query: Float[Tensor, "B 1 D"]
-    ) -> Float[Tensor, "B T"]:
-        gate = (frames @ query.transpose(1, 2)).tanh()
+    def relevance(self, frames: Frames, asked: Asked) -> FrameWeights:
+        gate = (frames @ asked.transpose(1, 2)).tanh()
         return self.score(frames * gate).squeeze(-1)
 
 
 class UniformGrounder(nn.Module):
     """Every frame counts the same: what is left to a model without a video."""
 
-    def forward(
-        self, video: Float[Tensor, "B T D"], query: Float[Tensor, "B D"]
-    ) -> Float[Tensor, "B T"]:
+    def forward(self, video: Frames, query: Vector) -> FrameWeights:
         return video.new_full(video.shape[:2], 1 / video.shape[1])
 
 
-def gaussian_taps(sigma: Float[Tensor, ""], size: int) -> Float[Tensor, "size"]:
-    """Taps exp(-(i / sigma)^2 / 2) around a centre, summing to one."""
-    offsets = torch.arange(size, device=sigma.device, dtype=sigma.dtype) - size // 2
-    return (-0.5 * (offsets / sigma) ** 2).softmax(dim=0)
-
-
-def smooth(
-    weights: Float[Tensor, "B T"], sigma: Float[Tensor, ""], size: int
-) -> Float[Tensor, "B T"]:
-    """Gaussian filter over the frames with zeros beyond both ends (it loses mass there)."""
-    taps = gaussian_taps(sigma.to(weights.dtype), size)
+def smooth(weights: FrameWeights, sigma: Float[Tensor, ""], size: int) -> FrameWeights:
+    """Gaussian filter over the frames with zeros beyond both ends (mass is lost there)."""
+    offsets = torch.arange(size, device=weights.device, dtype=weights.dtype) - size // 2
+    taps = (-0.5 * (offsets / sigma.to(weights.dtype)) ** 2).softmax(dim=0)
     windows = F.pad(weights, (size // 2, size // 2)).unfold(-1, size, 1)
     return (windows * taps).sum(dim=-1)
 
@@ -123,7 +101,7 @@ class SumSmoother(nn.Module):
     def __init__(self, size: int):
         super().__init__()
         self.size = size
-        # softplus(0.5413...) + 0.3 = 1, the filter's initial width.
+        # The inverse of `sigma` below at 1, the filter's initial width.
         self.raw_sigma = nn.Parameter(torch.tensor(math.log(math.expm1(1 - SIGMA_RANGE[0]))))
 
     @property
@@ -132,7 +110,7 @@ class SumSmoother(nn.Module):
         low, high = SIGMA_RANGE
         return (low + F.softplus(self.raw_sigma)).clamp(max=high)
 
-    def forward(self, weights: Float[Tensor, "B T"]) -> Float[Tensor, "B T"]:
+    def forward(self, weights: FrameWeights) -> FrameWeights:
         smoothed = smooth(weights, self.sigma, self.size)
         return smoothed / smoothed.sum(dim=-1, keepdim=True)
 
@@ -145,5 +123,5 @@ class SoftmaxSmoother(nn.Module):
         self.size = size
         self.sigma = nn.Parameter(torch.tensor(1.0))
 
-    def forward(self, weights: Float[Tensor, "B T"]) -> Float[Tensor, "B T"]:
+    def forward(self, weights: FrameWeights) -> FrameWeights:
         return smooth(weights, self.sigma, self.size).softmax(dim=-1)

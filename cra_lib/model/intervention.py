@@ -7,39 +7,44 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from cra_lib.model.base import Frames, Vector
+
 EDGES = (
     (0, 5), (0, 1), (0, 2), (0, 3), (0, 4), (2, 4), (2, 3), (4, 3), (5, 6), (5, 7), (6, 7), (2, 5),
 )  # fmt: skip
-"""(source, target) among question, question word, subject, verbs, objects, answer, its verbs, its
-objects."""
+"""(source, target) among the parts of a question and its answer: question, question word,
+subject, verbs, objects, answer, its verbs, its objects."""
 NUM_NODES = 8
+
+Any = Float[Tensor, "*batch D"]
+Project = Callable[[Any], Any]
 
 
 def attend(
-    queries: Float[Tensor, "*batch S D"], keys: Float[Tensor, "*batch_or_none K D"]
-) -> Float[Tensor, "*batch S D"]:
+    queries: Float[Tensor, "*batch Q D"], keys: Float[Tensor, "*shared K D"]
+) -> Float[Tensor, "*batch Q D"]:
     """softmax(q k^T / sqrt D) k: the expectation over k under what q makes likely."""
     scores = queries @ keys.transpose(-1, -2) / math.sqrt(keys.shape[-1])
     return scores.softmax(dim=-1).to(keys.dtype) @ keys
 
 
-def normalised_adjacency() -> Float[Tensor, "8 8"]:
-    """Edges and self loops, row = target, scaled by 1 / sqrt(in-degree of both ends)."""
-    adjacency = torch.eye(NUM_NODES)
-    for source, target in EDGES:
-        adjacency[target, source] = 1
-    scale = adjacency.sum(dim=1).rsqrt()
-    return scale[:, None] * adjacency * scale
-
-
 class GraphConvolution(nn.Module):
-    """One graph convolution on the fixed graph of question and answer parts."""
+    """One graph convolution (symmetric normalisation, self loops) on the fixed graph."""
 
     def __init__(self, node_width: int, width: int):
         super().__init__()
         self.project = nn.Linear(node_width, width, bias=False)
         self.bias = nn.Parameter(torch.zeros(width))
-        self.register_buffer("adjacency", normalised_adjacency(), persistent=False)
+        edges = torch.eye(NUM_NODES)
+        for source, target in EDGES:
+            edges[target, source] = 1
+        self.register_buffer("edges", edges, persistent=False)
+
+    @property
+    def adjacency(self) -> Float[Tensor, "8 8"]:
+        """Row = target; each edge is scaled by 1 / sqrt(in-degree) of both its ends."""
+        scale = self.edges.sum(dim=1).rsqrt()
+        return scale[:, None] * self.edges * scale
 
     def forward(self, nodes: Float[Tensor, "K 8 N"]) -> Float[Tensor, "K 8 M"]:
         return self.adjacency @ self.project(nodes) + self.bias
@@ -55,29 +60,21 @@ class BackDoor(nn.Module):
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
         self.norm = nn.LayerNorm(width)
 
-    def confounders(self) -> Float[Tensor, "K D"]:
-        """The graphs after the convolution, one vector each."""
-        return self.convolve(self.graphs).flatten(1)
+    def forward(self, text: Any) -> Any:
+        """Intervene on a text of any batch shape."""
+        return self.norm(text + self.expectation(text, self.convolve(self.graphs).flatten(1)))
 
-    def expectation(
-        self, text: Float[Tensor, "*batch D"], confounders: Float[Tensor, "K D"]
-    ) -> Float[Tensor, "*batch D"]:
-        """What the text makes of the confounders, weighed by how well they fit it."""
+    def expectation(self, text: Any, confounders: Float[Tensor, "K D"]) -> Any:
+        """The confounders' values, weighed by how well each fits the text."""
         scores = self.query(text) @ self.key(confounders).T / math.sqrt(text.shape[-1])
         return scores.softmax(dim=-1).to(text.dtype) @ self.value(confounders)
-
-    def forward(self, text: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
-        return self.norm(text + self.expectation(text, self.confounders()))
 
 
 class UncalledBackDoor(BackDoor):
     """Built, saved and never called, as released: the text passes as it is."""
 
-    def forward(self, text: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
+    def forward(self, text: Any) -> Any:
         return text
-
-
-Project = Callable[[Float[Tensor, "*batch D"]], Float[Tensor, "*batch D"]]
 
 
 class FrontDoor(nn.Module):
@@ -94,18 +91,14 @@ class FrontDoor(nn.Module):
         self.combine = nn.Linear(2 * width, width)
         self.norm = nn.LayerNorm(width)
 
-    def forward(
-        self, grounded: Float[Tensor, "B D"], video: Float[Tensor, "B T D"], project: Project
-    ) -> Float[Tensor, "B D"]:
+    def forward(self, grounded: Vector, video: Frames, project: Project) -> Vector:
         """Intervene on the grounded segment; ``project`` is the mediator's own projection."""
         mediator = self.mediator(grounded).unsqueeze(1)
         inside = attend(mediator, self.video(project(video)))
         across = attend(mediator, self.confounder(self.centres))
         return self.norm(grounded + self.mix(inside, across).squeeze(1))
 
-    def mix(
-        self, inside: Float[Tensor, "*batch D"], across: Float[Tensor, "*batch D"]
-    ) -> Float[Tensor, "*batch D"]:
+    def mix(self, inside: Any, across: Any) -> Any:
         """Both expectations, projected and joined."""
         parts = [self.from_video(inside), self.from_confounders(across)]
         return self.combine(torch.cat(parts, dim=-1))
@@ -114,14 +107,10 @@ class FrontDoor(nn.Module):
 class BatchFrontDoor(FrontDoor):
     """As released: P(M|X) runs over the samples of the batch, and X queries the centres."""
 
-    def forward(
-        self, grounded: Float[Tensor, "B D"], video: Float[Tensor, "B T D"], project: Project
-    ) -> Float[Tensor, "B D"]:
+    def forward(self, grounded: Vector, video: Frames, project: Project) -> Vector:
         return self.norm(grounded + self.over_batch(grounded, project(video.mean(dim=1))))
 
-    def over_batch(
-        self, grounded: Float[Tensor, "*batch B D"], context: Float[Tensor, "*batch B D"]
-    ) -> Float[Tensor, "*batch B D"]:
+    def over_batch(self, grounded: Any, context: Any) -> Any:
         """The intervention's own part, before the residual connection."""
         video = self.video(context)
         inside = attend(self.mediator(grounded), video)
@@ -132,7 +121,5 @@ class BatchFrontDoor(FrontDoor):
 class NoFrontDoor(nn.Module):
     """The evidence is the grounded segment itself."""
 
-    def forward(
-        self, grounded: Float[Tensor, "B D"], video: Float[Tensor, "B T D"], project: Project
-    ) -> Float[Tensor, "B D"]:
+    def forward(self, grounded: Vector, video: Frames, project: Project) -> Vector:
         return grounded

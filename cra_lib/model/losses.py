@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from cra_lib.model.base import Vector
+
 LOSS_WEIGHTS = {
     "answer": 1.0,
     "question": 1.0,
@@ -15,6 +17,9 @@ LOSS_WEIGHTS = {
 }
 """Loss -> its weight in the total; the keys are the names in the training history."""
 
+Loss = Float[Tensor, ""]
+Ids = Int[Tensor, "B"]
+
 
 def loss_weights(alignment_weight: float = 0.5) -> dict[str, float]:
     """`LOSS_WEIGHTS` with another weight of both alignment losses."""
@@ -22,18 +27,14 @@ def loss_weights(alignment_weight: float = 0.5) -> dict[str, float]:
     return {**LOSS_WEIGHTS, **aligned}
 
 
-def weighted(
-    losses: dict[str, Float[Tensor, ""]], weights: dict[str, float] = LOSS_WEIGHTS
-) -> Float[Tensor, ""]:
+def weighted(losses: dict[str, Loss], weights: dict[str, float] = LOSS_WEIGHTS) -> Loss:
     """The weighted sum of the losses that are there."""
     return sum(weights[name] * value for name, value in losses.items())
 
 
-def answer_loss(
-    answer_logits: Float[Tensor, "B C"], truth_index: Int[Tensor, "B"]
-) -> Float[Tensor, ""]:
-    """Cross-entropy of the right candidate, in both stages."""
-    return F.cross_entropy(answer_logits, truth_index)
+def answer_loss(answer_logits: Float[Tensor, "B C"], truth_index: Ids) -> Loss:
+    """Cross-entropy of the right candidate, in both stages; an index of -1 does not count."""
+    return F.cross_entropy(answer_logits, truth_index, ignore_index=-1)
 
 
 def _alone(local: Tensor) -> Tensor:
@@ -42,49 +43,53 @@ def _alone(local: Tensor) -> Tensor:
 
 
 def alignment_loss(
-    evidence: Float[Tensor, "B D"],
-    texts: Float[Tensor, "B D"],
-    video_ids: Int[Tensor, "B"],
-    text_ids: Int[Tensor, "B"],
+    grounded: Vector,
+    texts: Vector,
+    video_ids: Ids,
+    text_ids: Ids,
     temperature: float = 0.07,
     gather: Callable[[Tensor], Tensor] = _alone,
-) -> Float[Tensor, ""]:
-    """InfoNCE in both directions: text and evidence of a sample are nearest to each other.
+) -> Loss:
+    """InfoNCE in both directions: the text and the grounded segment of a sample find each other.
 
     Every other sample of the global batch is a negative, unless it shares the anchor's video or
     text. A batch without negatives contributes 0.
 
     Args:
+        grounded: `ModelOutput.grounded`, the segment before the intervention.
+        texts: the right answer's text, or the true question's.
         video_ids: equal numbers, same video; likewise ``text_ids``.
         gather: local samples [B, ...] -> those of all processes [W B, ...], with gradients.
     """
-    evidence, texts = gather(F.normalize(evidence, dim=-1)), gather(F.normalize(texts, dim=-1))
+    grounded, texts = gather(F.normalize(grounded, dim=-1)), gather(F.normalize(texts, dim=-1))
     video_ids, text_ids = gather(video_ids), gather(text_ids)
     same = (video_ids[:, None] == video_ids) | (text_ids[:, None] == text_ids)
-    same.fill_diagonal_(False)
-    similarity = texts.float() @ evidence.float().T / temperature
-    similarity = similarity.masked_fill(same, -torch.inf)
+    itself = torch.eye(len(same), dtype=torch.bool, device=same.device)
+    similarity = (texts @ grounded.T / temperature).masked_fill(same & ~itself, -torch.inf)
     target = torch.arange(len(texts), device=texts.device)
     return (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)) / 2
 
 
 def draw_negatives(
-    batch_size: int, num_negatives: int, generator: torch.Generator | None = None
+    batch_size: int, num_negatives: int = 32, generator: torch.Generator | None = None
 ) -> Int[Tensor, "B M"]:
-    """For each anchor, samples of the rest of the batch, with replacement."""
+    """For each anchor, samples of the rest of the batch, with replacement; none if alone."""
+    if batch_size == 1:
+        return torch.zeros(1, 0, dtype=torch.long)
     others = torch.randint(batch_size - 1, (batch_size, num_negatives), generator=generator)
     return others + (others >= torch.arange(batch_size)[:, None])  # skip the anchor itself
 
 
 def released_alignment_loss(
-    evidence: Float[Tensor, "B D"],
-    texts: Float[Tensor, "B D"],
+    evidence: Vector,
+    texts: Vector,
     negatives: Int[Tensor, "B M"] | Float[Tensor, "B M D"],
     temperature: float = 0.07,
-) -> Float[Tensor, ""]:
+) -> Loss:
     """InfoNCE as released: text to video only, against the negatives that are given.
 
     Args:
+        evidence: `ModelOutput.evidence`, the segment after the intervention.
         negatives: positions in the batch (as `draw_negatives` gives), or evidence itself.
     """
     if not negatives.is_floating_point():

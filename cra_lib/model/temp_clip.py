@@ -2,15 +2,28 @@
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from cra_lib.model.cra import ModelOutput, QueryRule
-from cra_lib.model.grounding import pool_frames
+from cra_lib.model.base import (
+    Candidates,
+    Features,
+    Frames,
+    FrameWeights,
+    GroundedModel,
+    ModelOutput,
+    QueryRule,
+    Vector,
+    pool_frames,
+)
 from cra_lib.model.video import Attention, check_features, sinusoid
 
 MASK_FLOOR = 1e-10
 """Added to the Gaussian mask, so that a frame far from its centre keeps a finite score."""
+
+Sequence = Float[Tensor, "B S D"]
+SequenceKeep = Bool[Tensor, "B S"] | None
+Gaussian = Float[Tensor, "B 2"]
 
 
 class PositionedFrames(nn.Module):
@@ -23,14 +36,15 @@ class PositionedFrames(nn.Module):
         self.position_norm = nn.LayerNorm(width, eps=1e-12)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, features: Float[Tensor, "B T F"]) -> Float[Tensor, "B T D"]:
+    def forward(self, features: Features) -> Frames:
         check_features(features, self.project.in_features)
         frames = self.norm(F.gelu(self.project(features)))
-        return self.dropout(self.position_norm(frames + sinusoid(frames.shape[1], frames)))
+        positions = sinusoid(frames.shape[1], frames, torch.float64)
+        return self.dropout(self.position_norm(frames + positions))
 
 
 class PostNormLayer(nn.Module):
-    """norm(x + attend(x)), then norm(x + W2 gelu(W1 x))."""
+    """norm(x + attend(x)), then norm(x + drop(W2 gelu(W1 x)))."""
 
     def __init__(self, width: int, ffn_width: int, heads: int, dropout: float):
         super().__init__()
@@ -41,28 +55,9 @@ class PostNormLayer(nn.Module):
         self.ffn_norm = nn.LayerNorm(width, eps=1e-12)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(
-        self, x: Float[Tensor, "B S D"], bias: Float[Tensor, "B S"] | None
-    ) -> Float[Tensor, "B S D"]:
-        x = self.attention_norm(x + self.attention(x, bias))
+    def forward(self, x: Sequence, bias: Float[Tensor, "B S"] | None) -> Sequence:
+        x = self.attention_norm(x + self.attention(x, x, x, bias))
         return self.ffn_norm(x + self.dropout(self.contract(F.gelu(self.expand(x)))))
-
-
-class Transformer(nn.Module):
-    """Post-norm layers; a bias of log(mask) multiplies the attention by the mask, renormalised."""
-
-    def __init__(self, width: int, *, ffn_width: int, heads: int, layers: int, dropout: float):
-        super().__init__()
-        self.layers = nn.ModuleList(
-            PostNormLayer(width, ffn_width, heads, dropout) for _ in range(layers)
-        )
-
-    def forward(
-        self, x: Float[Tensor, "B S D"], bias: Float[Tensor, "B S"] | None = None
-    ) -> Float[Tensor, "B S D"]:
-        for layer in self.layers:
-            x = layer(x, bias)
-        return x
 
 
 class AdditivePooling(nn.Sequential):
@@ -71,124 +66,86 @@ class AdditivePooling(nn.Sequential):
     def __init__(self, width: int):
         super().__init__(nn.Linear(width, width // 2), nn.Tanh(), nn.Linear(width // 2, 1))
 
-    def forward(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B S"]:
+    def forward(self, x: Sequence) -> Float[Tensor, "B S"]:
         return super().forward(x).squeeze(-1).softmax(dim=-1)
 
 
-def gaussian_mask(
-    centre: Float[Tensor, "B"], width: Float[Tensor, "B"], length: int, sigma: float
-) -> Float[Tensor, "B T"]:
-    """exp(-(t - centre)^2 / 2 s^2) over fractions of the video, s = max(width, 0.01) / sigma."""
-    positions = torch.linspace(0, 1, length, device=centre.device, dtype=centre.dtype)
-    spread = width.clamp(min=0.01)[:, None] / sigma
-    mask = torch.exp(-0.5 * ((positions - centre[:, None]) / spread) ** 2)
+def gaussian_mask(gaussian: Gaussian, length: int, sigma: float) -> FrameWeights:
+    """exp(-(t - c)^2 / 2 s^2) over fractions t of the video, s = max(width, 0.01) / sigma.
+
+    Scaled so that the frame nearest to the centre c gets 1.
+    """
+    centre, width = gaussian.unsqueeze(-1).unbind(dim=1)
+    positions = torch.linspace(0, 1, length, device=gaussian.device, dtype=gaussian.dtype)
+    mask = torch.exp(-0.5 * ((positions - centre) / (width.clamp(min=0.01) / sigma)) ** 2)
     return mask / mask.amax(dim=-1, keepdim=True)
 
 
-def _bias(keep: Bool[Tensor, "B S"] | None) -> Float[Tensor, "B S"] | None:
-    if keep is None:
-        return None
-    return torch.zeros_like(keep, dtype=torch.float32).masked_fill(~keep, -torch.inf)
-
-
-class TempCLIP(nn.Module):
+class TempCLIP(GroundedModel):
     """PH: one pass over the frames; the pooling attention is the grounding."""
 
     def __init__(
         self,
         *,
         text: nn.Module,
-        frames: nn.Module,
-        transformer: nn.Module,
+        frames: PositionedFrames,
+        layers: list[PostNormLayer],
         query_rule: QueryRule,
         width: int,
         dropout: float,
     ):
-        super().__init__()
-        self.text = text
+        super().__init__(text, query_rule, width, dropout)
         self.frames = frames
-        self.transformer = transformer
+        self.layers = nn.ModuleList(layers)
         self.attention = AdditivePooling(width)
-        self.project = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, width))
-        self.query_rule = query_rule
 
-    def encode_video(
-        self, features: Float[Tensor, "B T F"], keep: Bool[Tensor, "B T"] | None = None
-    ) -> Float[Tensor, "B T D"]:
-        """Frame features to contextual frames; ``keep`` hides padded frames."""
-        return self.transformer(self.frames(features), _bias(keep))
+    def encode_video(self, features: Features, keep: SequenceKeep = None) -> Frames:
+        """Frame features to contextual frames; ``keep`` is False on padded frames."""
+        return self.contextualise(self.frames(features), keep)
 
-    def encode_text(
-        self, tokens: Int[Tensor, "N L"], keep: Bool[Tensor, "N L"]
-    ) -> Float[Tensor, "N D"]:
-        """Token ids to one vector a text; ``keep`` is True on real tokens."""
-        return self.text(tokens, keep)
+    def contextualise(
+        self, x: Sequence, keep: SequenceKeep = None, mask: Float[Tensor, "B S"] | None = None
+    ) -> Sequence:
+        """One pass; ``mask`` multiplies the attention, which is then renormalised."""
+        bias = torch.zeros(x.shape[:2], device=x.device) if mask is None else mask.log()
+        bias = bias if keep is None else bias.masked_fill(~keep, -torch.inf)
+        for layer in self.layers:
+            x = layer(x, bias)
+        return x
 
-    def query_of(
-        self, candidates: Float[Tensor, "B C D"], truth_index: Int[Tensor, "B"] | None = None
-    ) -> Float[Tensor, "B D"]:
-        """What the Gaussian is predicted from; ``truth_index`` in the question stage only."""
-        return self.query_rule(candidates, truth_index)
-
-    def forward(
-        self,
-        video: Float[Tensor, "B T D"],
-        candidates: Float[Tensor, "B C D"],
-        query: Float[Tensor, "B D"],
-    ) -> ModelOutput:
+    def forward(self, video: Frames, candidates: Candidates, query: Vector) -> ModelOutput:
         """Pool the frames and match every candidate; PH never looks at the query."""
-        return self.read(video, candidates)
-
-    def read(
-        self,
-        video: Float[Tensor, "B T D"],
-        candidates: Float[Tensor, "B C D"],
-        gaussian: Float[Tensor, "B 2"] | None = None,
-    ) -> ModelOutput:
-        """Pooling attention, pooled video and scores of encoded frames."""
         weights = self.attention(video)
         evidence = self.project(pool_frames(video, weights))
         logits = torch.einsum("bcd,bd->bc", candidates, evidence)
-        return ModelOutput(logits, weights, weights, evidence, evidence, gaussian)
+        return ModelOutput(logits, weights, weights, evidence, evidence)
 
 
 class GaussianTempCLIP(TempCLIP):
     """NG and NG+: a first pass with the query predicts a Gaussian that masks a second pass."""
 
-    def __init__(self, *, width: int, dropout: float, sigma: float, **parts):
+    def __init__(self, *, width: int, dropout: float, sigma: float = 9.0, **parts):
         super().__init__(width=width, dropout=dropout, **parts)
         self.locate_attention = AdditivePooling(width)
         self.locate = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, 2))
         self.sigma = sigma
 
-    def encode_video(
-        self, features: Float[Tensor, "B T F"], keep: Bool[Tensor, "B T"] | None = None
-    ) -> Float[Tensor, "B T D"]:
+    def encode_video(self, features: Features, keep: SequenceKeep = None) -> Frames:
         """Frame features to positioned frames: both passes over them need the query."""
         return self.frames(features)
 
-    def gaussian_of(
-        self,
-        video: Float[Tensor, "B T D"],
-        query: Float[Tensor, "B D"],
-        keep: Bool[Tensor, "B T+1"] | None = None,
-    ) -> Float[Tensor, "B 2"]:
-        """Centre and width of the evidence from a pass over frames and query together."""
-        tokens = self.transformer(torch.cat([video, query.unsqueeze(1)], dim=1), _bias(keep))
-        return self.locate(pool_frames(tokens, self.locate_attention(tokens))).sigmoid()
+    def gaussian_of(self, video: Frames, query: Vector, keep: SequenceKeep = None) -> Gaussian:
+        """Centre and width of the evidence, from a pass over the frames and the query."""
+        x = self.contextualise(torch.cat([video, query.unsqueeze(1)], dim=1), keep)
+        return self.locate(pool_frames(x, self.locate_attention(x))).sigmoid()
 
-    def forward(
-        self,
-        video: Float[Tensor, "B T D"],
-        candidates: Float[Tensor, "B C D"],
-        query: Float[Tensor, "B D"],
-    ) -> ModelOutput:
+    def mask_frames(self, video: Frames, gaussian: Gaussian, keep: SequenceKeep = None) -> Frames:
+        """The second pass, in which frames attend to those near the centre."""
+        mask = gaussian_mask(gaussian, video.shape[1], self.sigma) + MASK_FLOOR
+        return self.contextualise(video, keep, mask)
+
+    def forward(self, video: Frames, candidates: Candidates, query: Vector) -> ModelOutput:
         """Locate the evidence, mask the frames around it, then match every candidate."""
         gaussian = self.gaussian_of(video, query)
-        masked = self.transformer(video, self.mask_bias(gaussian, video.shape[1]))
-        return self.read(masked, candidates, gaussian)
-
-    def mask_bias(self, gaussian: Float[Tensor, "B 2"], length: int) -> Float[Tensor, "B T"]:
-        """The Gaussian mask as what is added to attention scores."""
-        centre, width = gaussian.unbind(dim=-1)
-        return (gaussian_mask(centre, width, length, self.sigma) + MASK_FLOOR).log()
+        output = super().forward(self.mask_frames(video, gaussian), candidates, query)
+        return output._replace(gaussian=gaussian)

@@ -1,22 +1,27 @@
 """Text encoder: a pre-trained language model, projected and pooled to one vector a text (4.1)."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 import transformers
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from cra_lib.model.base import Keep, Texts, Tokens
 from cra_lib.records import InputError
 
-ALIASES = {
+SHORT_NAMES = {
     "roberta": "roberta-base",
     "bert": "bert-base-uncased",
     "distilbert": "distilbert-base-uncased",
     "deberta": "microsoft/deberta-base",
 }
 """Short names of the text encoders that the paper's family of models uses."""
+
+Words = Float[Tensor, "N L D"]
 
 
 def load_backbone(name: str) -> nn.Module:
@@ -25,15 +30,13 @@ def load_backbone(name: str) -> nn.Module:
     Raises:
         InputError: the weights are not in the folder, nor in the hub cache, nor to be had.
     """
-    source = _source(name)
-    with _explained(name):
+    with _source(name) as source:
         return without_pooler(transformers.AutoModel.from_pretrained(source))
 
 
 def load_tokenizer(name: str) -> transformers.PreTrainedTokenizerBase:
-    """The tokenizer that belongs to `load_backbone(name)`."""
-    source = _source(name)
-    with _explained(name):
+    """The tokenizer that belongs to `load_backbone(name)`; raises the same errors."""
+    with _source(name) as source:
         return transformers.AutoTokenizer.from_pretrained(source)
 
 
@@ -44,90 +47,49 @@ def without_pooler(backbone: nn.Module) -> nn.Module:
     return backbone
 
 
-def _source(name: str) -> str:
+@contextmanager
+def _source(name: str) -> Iterator[str]:
+    """The folder or hub name to load from; a failed load becomes one sentence."""
+    source, folder = SHORT_NAMES.get(name, name), Path(name).expanduser()
     if name == "shapes-clip":
         from cra_lib.video.shapes_clip import text_folder
 
-        return str(text_folder())
-    if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
-        raise InputError(f"No folder {name} to load a text encoder from.")
-    return (
-        str(Path(name).expanduser())
-        if Path(name).expanduser().is_dir()
-        else ALIASES.get(name, name)
-    )
-
-
-class _explained:
-    """Turn a failed load into one sentence that says what to fetch and where to put it."""
-
-    def __init__(self, name: str):
-        self.name = name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind, error, trace) -> None:
-        if isinstance(error, OSError | ValueError) and not isinstance(error, InputError):
-            offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
-            why = "HF_HUB_OFFLINE is set" if offline else "the model hub did not deliver it"
-            raise InputError(
-                f"No weights or tokenizer for the text encoder {self.name!r} ({why}): run "
-                f"`huggingface-cli download {ALIASES.get(self.name, self.name)}` where there is a "
-                "network, or set model.text_encoder to a local folder."
-            ) from error
+        source = str(text_folder())
+    elif folder.is_dir():
+        source = str(folder)
+    try:
+        yield source
+    except (OSError, ValueError) as error:
+        offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
+        why = "HF_HUB_OFFLINE is set" if offline else "no such folder, and the hub has not sent it"
+        raise InputError(
+            f"No text encoder {name!r} on this machine ({why}); run `hf download {source}` where "
+            "there is a network, or set model.text_encoder to a folder that holds its weights."
+        ) from error
 
 
 class MeanPooling(nn.Module):
-    """The mean over the real tokens."""
+    """The mean over the tokens that are kept."""
 
-    def forward(
-        self, words: Float[Tensor, "N L D"], keep: Bool[Tensor, "N L"]
-    ) -> Float[Tensor, "N D"]:
-        real = keep.unsqueeze(-1).to(words.dtype)
-        return (words * real).sum(dim=1) / real.sum(dim=1)
-
-
-class PaddedMeanPooling(nn.Module):
-    """The mean over all positions, padding included, as released: it depends on the length."""
-
-    def forward(
-        self, words: Float[Tensor, "N L D"], keep: Bool[Tensor, "N L"]
-    ) -> Float[Tensor, "N D"]:
-        return words.mean(dim=1)
+    def forward(self, words: Words, keep: Keep) -> Texts:
+        kept = keep.unsqueeze(-1).to(words.dtype)
+        return (words * kept).sum(dim=1) / kept.sum(dim=1)
 
 
 class AttentionPooling(nn.Module):
-    """A weighted mean whose weights are a softmax over the real tokens."""
+    """A weighted mean whose weights are a softmax over the tokens that are kept."""
 
     def __init__(self, width: int):
         super().__init__()
         self.score = nn.Linear(width, 1)
 
-    def forward(
-        self, words: Float[Tensor, "N L D"], keep: Bool[Tensor, "N L"]
-    ) -> Float[Tensor, "N D"]:
-        scores = self.score(words).squeeze(-1)
-        return _weighted_mean(words, scores.masked_fill(~keep, -torch.inf))
-
-
-class PaddedAttentionPooling(AttentionPooling):
-    """The softmax also runs over padding, as released: it depends on the length."""
-
-    def forward(
-        self, words: Float[Tensor, "N L D"], keep: Bool[Tensor, "N L"]
-    ) -> Float[Tensor, "N D"]:
-        return _weighted_mean(words, self.score(words).squeeze(-1))
-
-
-def _weighted_mean(
-    words: Float[Tensor, "N L D"], scores: Float[Tensor, "N L"]
-) -> Float[Tensor, "N D"]:
-    return torch.einsum("nld,nl->nd", words, scores.softmax(dim=-1).to(words.dtype))
+    def forward(self, words: Words, keep: Keep) -> Texts:
+        scores = self.score(words).squeeze(-1).masked_fill(~keep, -torch.inf)
+        return torch.einsum("nld,nl->nd", words, scores.softmax(dim=-1).to(words.dtype))
 
 
 class TextEncoder(nn.Module):
-    """Tokens to one vector a text; texts are encoded on their own, so batches do not matter."""
+    """Tokens to one vector a text, pooled over its real tokens: padding does not matter."""
 
     def __init__(self, backbone: nn.Module, pooling: nn.Module, *, width: int, max_tokens: int):
         super().__init__()
@@ -136,9 +98,7 @@ class TextEncoder(nn.Module):
         self.pooling = pooling
         self.max_tokens = max_tokens
 
-    def forward(
-        self, tokens: Int[Tensor, "N L"], keep: Bool[Tensor, "N L"]
-    ) -> Float[Tensor, "N D"]:
+    def forward(self, tokens: Tokens, keep: Keep) -> Texts:
         """Encode N texts of L token ids; ``keep`` is True on real tokens.
 
         Raises:
@@ -146,8 +106,19 @@ class TextEncoder(nn.Module):
         """
         if tokens.shape[1] > self.max_tokens:
             raise InputError(
-                f"A text has {tokens.shape[1]} tokens, but at most {self.max_tokens} are "
-                "expected; truncate it, or raise model.max_pair_tokens."
+                f"A text has {tokens.shape[1]} tokens, but the model takes at most "
+                f"{self.max_tokens}; truncate it, or raise model.max_pair_tokens."
             )
         hidden = self.backbone(input_ids=tokens, attention_mask=keep.long()).last_hidden_state
-        return self.pooling(self.project(hidden), keep)
+        return self.pooling(self.project(hidden), self.pooled(keep))
+
+    def pooled(self, keep: Keep) -> Keep:
+        """Which tokens the pooling sees."""
+        return keep
+
+
+class PaddedTextEncoder(TextEncoder):
+    """As released: padding is pooled too, so a result holds for one padded length only."""
+
+    def pooled(self, keep: Keep) -> Keep:
+        return torch.ones_like(keep)

@@ -7,20 +7,23 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from cra_lib.model.base import Features, Frames
 from cra_lib.records import InputError
 
 
-def sinusoid(length: int, like: Float[Tensor, "*batch D"]) -> Float[Tensor, "T D"]:
-    """Sine and cosine positions, interleaved; on the device and in the type of ``like``."""
-    width = like.shape[-1]
-    # Computed in float64: the release's table was, and float32 angles drift by 1e-6 at frame 31.
-    steps = torch.arange(length, device=like.device, dtype=torch.float64)
-    pairs = torch.arange(0, width, 2, device=like.device, dtype=torch.float64)
-    angles = steps[:, None] * torch.exp(pairs * (-math.log(10000.0) / width))
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width].to(like.dtype)
+def sinusoid(length: int, like: Frames, precision: torch.dtype) -> Float[Tensor, "T D"]:
+    """Interleaved sine and cosine positions, on the device and in the type of ``like``.
+
+    Args:
+        precision: of the angles; the table itself always passes through float32, as released.
+    """
+    steps = torch.arange(length, device=like.device, dtype=precision)
+    pairs = torch.arange(0, like.shape[-1], 2, device=like.device, dtype=precision)
+    angles = steps[:, None] * torch.exp(pairs * (-math.log(10000.0) / like.shape[-1]))
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1).float().to(like.dtype)
 
 
-def check_features(features: Float[Tensor, "B T F"], width: int) -> None:
+def check_features(features: Features, width: int) -> None:
     """Refuse features of another width, or with a value that is not finite.
 
     Raises:
@@ -44,9 +47,10 @@ class FrameEmbedding(nn.Module):
         self.norm = nn.LayerNorm(width, eps=1e-12)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, features: Float[Tensor, "B T F"]) -> Float[Tensor, "B T D"]:
+    def forward(self, features: Features) -> Frames:
+        check_features(features, self.project.in_features)
         frames = self.norm(F.gelu(self.project(features)))
-        return self.dropout(frames + sinusoid(frames.shape[1], frames))
+        return self.dropout(frames + sinusoid(frames.shape[1], frames, torch.float32))
 
 
 class UnbiasedNorm(nn.Module):
@@ -63,7 +67,7 @@ class UnbiasedNorm(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head softmax attention of the frames among themselves; no attention dropout."""
+    """Multi-head softmax attention without attention dropout."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -71,15 +75,17 @@ class Attention(nn.Module):
         self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
 
     def forward(
-        self, x: Float[Tensor, "B S D"], bias: Float[Tensor, "B S"] | None = None
-    ) -> Float[Tensor, "B S D"]:
+        self,
+        query: Float[Tensor, "B Q D"],
+        key: Float[Tensor, "B S D"],
+        value: Float[Tensor, "B S D"],
+        bias: Float[Tensor, "B S"] | None = None,
+    ) -> Float[Tensor, "B Q D"]:
         """Attend; ``bias`` is added to the scores of each attended position."""
-        query, key, value = (
-            part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for part in (self.query, self.key, self.value)
-        )
-        mask = None if bias is None else bias[:, None, None, :].to(query.dtype)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        pairs = ((self.query, query), (self.key, key), (self.value, value))
+        split = [part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part, x in pairs]
+        mask = None if bias is None else bias[:, None, None, :].to(split[0].dtype)
+        mixed = F.scaled_dot_product_attention(*split, attn_mask=mask)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
@@ -95,8 +101,9 @@ class EncoderLayer(nn.Module):
         self.contract = nn.Linear(ffn_width, width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        x = x + self.dropout(self.attention(self.attention_norm(x)))
+    def forward(self, x: Frames) -> Frames:
+        normed = self.attention_norm(x)
+        x = x + self.dropout(self.attention(normed, normed, normed))
         hidden = self.dropout(F.relu(self.expand(self.ffn_norm(x))))
         return x + self.dropout(self.contract(hidden))
 
@@ -104,30 +111,20 @@ class EncoderLayer(nn.Module):
 class VideoEncoder(nn.Module):
     """Frame features v to contextual frames x_bar."""
 
-    def __init__(
-        self,
-        feature_width: int,
-        width: int,
-        *,
-        ffn_width: int,
-        heads: int,
-        layers: int,
-        position_dropout: float,
-        dropout: float,
-    ):
+    def __init__(self, embed: FrameEmbedding, layers: list[EncoderLayer], width: int):
         super().__init__()
-        self.embed = FrameEmbedding(feature_width, width, position_dropout)
-        self.layers = nn.ModuleList(
-            EncoderLayer(width, ffn_width, heads, dropout) for _ in range(layers)
-        )
+        self.embed = embed
+        self.layers = nn.ModuleList(layers)
         self.norm = UnbiasedNorm(width)
 
-    def forward(self, features: Float[Tensor, "B T F"]) -> Float[Tensor, "B T D"]:
-        check_features(features, self.embed.project.in_features)
-        x = self.embed(features)
+    def forward(self, features: Features) -> Frames:
+        return self.contextualise(self.embed(features))
+
+    def contextualise(self, frames: Frames) -> Frames:
+        """The layers and the final norm: each frame learns of the others."""
         for layer in self.layers:
-            x = layer(x)
-        return self.norm(x)
+            frames = layer(frames)
+        return self.norm(frames)
 
 
 class BlankVideo(nn.Module):
@@ -137,5 +134,5 @@ class BlankVideo(nn.Module):
         super().__init__()
         self.frame = nn.Parameter(torch.randn(width) / math.sqrt(width))
 
-    def forward(self, features: Float[Tensor, "B T F"]) -> Float[Tensor, "B T D"]:
+    def forward(self, features: Features) -> Frames:
         return self.frame.expand(*features.shape[:2], -1)

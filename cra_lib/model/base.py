@@ -1,0 +1,90 @@
+"""What every model of the family shares: shapes, outputs, queries, and being saved."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from cra_lib.records import InputError
+
+Features = Float[Tensor, "B T F"]
+Frames = Float[Tensor, "B T D"]
+FrameWeights = Float[Tensor, "B T"]
+Vector = Float[Tensor, "B D"]
+Candidates = Float[Tensor, "B C D"]
+TruthIndex = Int[Tensor, "B"] | None
+Tokens = Int[Tensor, "N L"]
+Keep = Bool[Tensor, "N L"]
+Texts = Float[Tensor, "N D"]
+
+
+class ModelOutput(NamedTuple):
+    """Everything a loss, a metric or a figure may ask of one forward pass."""
+
+    answer_logits: Float[Tensor, "B C"]
+    frame_weights: FrameWeights
+    """Smoothed attention; sums to one. Spans are read from it."""
+    raw_weights: FrameWeights
+    """Attention before smoothing, for figures."""
+    grounded: Vector
+    """The grounded segment m, before the visual intervention."""
+    evidence: Vector
+    """The grounded segment after the intervention; candidates are matched against it."""
+    gaussian: Float[Tensor, "B 2"] | None = None
+    """Centre and width as fractions of the video, where the model predicts a Gaussian."""
+
+
+QueryRule = Callable[[Candidates, TruthIndex], Vector]
+
+
+def maximum_query(candidates: Candidates, truth_index: TruthIndex = None) -> Vector:
+    """The element-wise maximum over the candidates: it never knows which one is right."""
+    if candidates.shape[1] == 0:
+        raise InputError("A question has no choices; give at least one.")
+    return candidates.amax(dim=1)
+
+
+def true_query(candidates: Candidates, truth_index: TruthIndex = None) -> Vector:
+    """As released: the true question where it is known, which gives the label away."""
+    if truth_index is None:
+        return maximum_query(candidates)
+    return candidates[torch.arange(len(candidates), device=candidates.device), truth_index]
+
+
+def pool_frames(video: Frames, frame_weights: FrameWeights) -> Vector:
+    """Average the frames, each counted by how relevant it is to the question."""
+    return torch.einsum("btd,bt->bd", video, frame_weights.to(video.dtype))
+
+
+class GroundedModel(nn.Module):
+    """Encode a video once, encode texts, then answer: ``forward(video, candidates, query)``."""
+
+    def __init__(self, text: nn.Module, query_rule: QueryRule, width: int, dropout: float):
+        super().__init__()
+        self.text = text
+        self.query_rule = query_rule
+        self.project = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, width))
+
+    def encode_text(self, tokens: Tokens, keep: Keep) -> Texts:
+        """Token ids to one vector a text; ``keep`` is True on real tokens."""
+        return self.text(tokens, keep)
+
+    def query_of(self, candidates: Candidates, truth_index: TruthIndex = None) -> Vector:
+        """What the grounding listens to; ``truth_index`` is given in the question stage only."""
+        return self.query_rule(candidates, truth_index)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write model.safetensors, config.json and a model card into a folder."""
+        from cra_lib.pretrained import save_pretrained
+
+        save_pretrained(self, Path(folder))
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path) -> Self:
+        """The model of a folder that `save_pretrained` wrote, or of a hub repository."""
+        from cra_lib.pretrained import load_pretrained
+
+        return load_pretrained(source, cls)
