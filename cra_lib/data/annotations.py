@@ -191,8 +191,10 @@ def read_segments(path: Path) -> dict[str, dict[str, Any]]:
     Raises:
         InputError: naming the file and the video or question at fault.
     """
-    return {video_id: _video_segments(v, f"{path}, video {video_id!r}") for video_id, v in
-            read_json(path).items()}  # fmt: skip
+    return {
+        video_id: _video_segments(video, f"{path}, video {video_id!r}")
+        for video_id, video in read_json(path).items()
+    }
 
 
 def _video_segments(video: object, where: str) -> dict[str, Any]:
