@@ -18,7 +18,7 @@ Every span is in seconds.
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,7 +155,9 @@ def span_from_json(pair: object, where: str) -> Span:
 
 def is_finite_number(value: object) -> bool:
     """True for an int or float that is neither NaN nor infinite; booleans are not numbers."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    # Unlike isfinite, the comparison survives integers beyond any float.
+    return number and abs(value) <= sys.float_info.max
 
 
 def _numbers(row: dict, name: str, where: str) -> tuple[float, ...] | None:
