@@ -31,7 +31,7 @@ from cra_lib.metrics import (
     truth_table,
 )
 from cra_lib.records import InputError, Prediction, Truth
-from cra_lib.scores import check_predictions
+from cra_lib.scores import check_predictions, refuse_reversed
 from cra_lib.statistics import mcnemar, paired_bootstrap
 
 
@@ -52,7 +52,8 @@ def compare(
             as wrong.
 
     Raises:
-        InputError: no prediction is about these questions, or none is common to both.
+        InputError: no prediction is about these questions, none is common to both, or an interval
+            ends before it starts.
     """
     for predictions in (first, second):
         check_predictions(predictions, list(truths.values()))
@@ -61,14 +62,11 @@ def compare(
         if not truths:
             raise InputError("No question is predicted by both files.")
     table = truth_table(truths)
-    sides = [
-        question_scores(
-            prediction_spans(predictions, rule, table),
-            prediction_answers(predictions, table),
-            table,
-        )
-        for predictions, rule in zip((first, second), rules, strict=True)
-    ]
+    sides = []
+    for predictions, rule in zip((first, second), rules, strict=True):
+        spans = prediction_spans(predictions, rule, table)
+        refuse_reversed({rule or "": spans}, table)
+        sides.append(question_scores(spans, prediction_answers(predictions, table), table))
     columns = [metric_columns(side) for side in sides]
     differences = paired_bootstrap(*columns, table.videos, samples, seed)
     comparable = _comparable(*sides)

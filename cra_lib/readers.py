@@ -24,7 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cra_lib.paths import require
+from cra_lib.paths import RunFiles, require
 from cra_lib.records import (
     InputError,
     Prediction,
@@ -67,12 +67,15 @@ def load_predictions(paths: Iterable[Path], split: str = "") -> Loaded:
 def read_any(path: Path, split: str = "") -> Loaded:
     """The predictions of one file, or of a run's folder, recognised by content."""
     if path.is_dir():
-        path = path / f"predictions_{split}.jsonl"
+        path = RunFiles(path).predictions(split)
     require(path, "Predictions", REMEDY)
-    if path.suffix == ".jsonl":
-        return Loaded(_read_lines(path), {})
-    if path.suffix == ".csv":
-        return Loaded(read_table(path), {})
+    try:
+        if path.suffix == ".jsonl":
+            return Loaded(_read_lines(path), {})
+        if path.suffix == ".csv":
+            return Loaded(read_table(path), {})
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a UTF-8 text file; is it compressed?") from None
     content = read_json_object(path)
     sample = next(iter(content.values()))
     if isinstance(sample, list):

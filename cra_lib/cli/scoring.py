@@ -105,16 +105,17 @@ def evaluate(
     for part in parts[1:]:
         loaded = combine(loaded, part)
     predictions = _with_spans(loaded, truths, truth, split, stamps, fractions, official)
-    _note_stated_answers(loaded, truths)
     rules = None if span_rule is SpanRule.all else [span_rule.value]
     header = {
         "split": split,
         "stamps": _stamps_used(loaded, stamps),
+        "windows": "released" if official else "described",
         "truth": str(truth),
         "predictions": [str(path) for path in (*(files or ()), answers, spans, weights) if path],
         "subset": str(subset) if subset else None,
     }
     report = score_report(predictions, truths, rules, header, bootstrap, official)
+    _note_stated_answers(loaded, truths)
     if unknown := report["header"]["unknown"]:
         _note(f"{unknown} predictions are about questions that are not scored; left out.")
     print(report_text(report, by_type))
