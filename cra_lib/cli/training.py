@@ -2,8 +2,132 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
+
+from cra_lib.records import InputError
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands to the `cra` command."""
+    app.command()(train)
+    app.command()(predict)
+
+
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder of the data, or of the dataset itself; default: data.")
+]
+Splits = Annotated[
+    list[str] | None, typer.Option("--split", help="Repeatable; default: every split with truth.")
+]
+SHOWN = ("Acc@GQA", "Acc@QA", "mIoU")
+
+
+def train(
+    dataset: Annotated[str, typer.Argument(help="shapes, nextgqa or star.")],
+    variant: Annotated[str, typer.Option(help="A row of the paper's tables, such as cra.")] = "cra",
+    seed: Annotated[int, typer.Option(help="Seed of everything random in training.")] = 2024,
+    profile: Annotated[str, typer.Option(help="Settings: quick, paper, or a YAML file.")] = "quick",
+    data_dir: DataDir = None,
+    results_dir: Annotated[Path | None, typer.Option(help="Default: results/<dataset>.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Stop after this many steps.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="section.name=value, such as train.epochs=3; repeatable."),
+    ] = None,
+    fresh: Annotated[bool, typer.Option(help="Forget an unfinished run.")] = False,
+) -> None:
+    """Train one model; a run that was killed goes on where it was."""
+    from cra_lib.paths import ResultFiles, repository_root
+
+    overrides = parse_settings(settings or [])
+    if max_steps is not None:
+        overrides.setdefault("train", {})["max_steps"] = max_steps
+    config = _config(dataset, variant, seed, profile, overrides)
+    results = results_dir or repository_root() / "results" / dataset
+    run = ResultFiles(results).run(variant, seed)
+    from cra_lib.training import fit
+
+    try:
+        fit(config, _files(data_dir, dataset), run, fresh=fresh)
+    except FloatingPointError as error:
+        print(f"cra: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+def predict(
+    run_dir: Annotated[Path, typer.Argument(help="Folder of a trained model (.../seed2024).")],
+    split: Splits = None,
+    data_dir: DataDir = None,
+    precision: Annotated[
+        str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed; default: as trained.")
+    ] = None,
+    score: Annotated[bool, typer.Option(help="Score the predictions, too.")] = True,
+) -> None:
+    """Predict with a trained model, and score what it says."""
+    from cra_lib.config import load_config
+    from cra_lib.evaluation import predict_run, score_run
+    from cra_lib.paths import SPLITS, RunFiles
+
+    run = RunFiles(run_dir)
+    dataset = load_config(run.config).dataset
+    data = _files(data_dir, dataset)
+    chosen = split or [name for name in SPLITS[dataset] if data.segments(name).exists()]
+    if unknown := [name for name in chosen if name not in SPLITS[dataset]]:
+        raise InputError(
+            f"{dataset} has no split {unknown[0]!r}; its splits are {', '.join(SPLITS[dataset])}."
+        )
+    for name in chosen:
+        predictions = predict_run(run, data, name, precision=precision)
+        print(f"{run.predictions(name)}: {len(predictions)} questions")
+        if score and data.segments(name).exists():
+            report = score_run(run, data, name)
+            for rule, values in report["rules"].items():
+                shown = "  ".join(
+                    f"{key} {values[key]:.2f}" for key in ("Acc@GQA", "Acc@QA", "mIoU")
+                )
+                print(f"  {rule:<9} {shown}")
+
+
+def _files(data_dir: Path | None, dataset: str):
+    """The dataset's files in the folder given, or in data/ of the repository."""
+    from cra_lib.paths import DataFiles, dataset_dir, repository_root
+
+    return DataFiles(dataset_dir(data_dir or repository_root() / "data", dataset))
+
+
+def parse_settings(pairs: list[str]) -> dict[str, dict[str, Any]]:
+    """``section.name=value`` options as sections; values are read as YAML.
+
+    >>> parse_settings(["train.epochs=3", "model.smoothing=none"])
+    {'train': {'epochs': 3}, 'model': {'smoothing': 'none'}}
+    """
+    import yaml
+
+    sections: dict[str, dict[str, Any]] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        section, dot, key = name.partition(".")
+        if not (equals and dot and key):
+            raise InputError(f"--set expects section.name=value, got {pair!r}.")
+        try:
+            sections.setdefault(section, {})[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError(f"--set {name}: not a YAML value: {value!r}.") from None
+    return sections
+
+
+def _config(dataset: str, variant: str, seed: int, profile: str, overrides: dict):
+    """Settings of a named profile, or of a profile file."""
+    from cra_lib.config import read_profile, run_config
+    from cra_lib.paths import SPLITS, profile_path
+
+    if dataset not in SPLITS:
+        raise InputError(f"Unknown dataset {dataset!r}; choose from {', '.join(SPLITS)}.")
+    is_file = profile.endswith((".yaml", ".yml"))
+    path = Path(profile) if is_file else profile_path(dataset, profile)
+    settings = read_profile(path).get("settings") or {}
+    return run_config(dataset, variant, seed, profile=settings, overrides=overrides)

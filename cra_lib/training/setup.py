@@ -1,0 +1,185 @@
+"""Sets a run up: devices, arithmetic, model, optimizer, batches."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from lightning.fabric.strategies import DDPStrategy
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from cra_lib.config import RunConfig, TrainConfig
+from cra_lib.data.batches import Split, TrainingBatches
+from cra_lib.data.distractors import DistractorSampler
+from cra_lib.evaluation import CHUNK_TOKENS, Evaluation, is_padded
+from cra_lib.model import build_model
+from cra_lib.paths import DataFiles, require
+from cra_lib.records import InputError
+
+
+@dataclass
+class Engine:
+    """What a run is made of, once it is set up."""
+
+    config: RunConfig
+    fabric: Fabric
+    model: nn.Module
+    step: nn.Module
+    """The losses of a step, wrapped by Fabric: precision, device, averaged gradients."""
+    optimizer: torch.optim.Optimizer
+    take_step: Any
+    """The optimizer as Fabric wraps it (it scales gradients in 16-bit floats)."""
+    batches: TrainingBatches
+    validation: Evaluation
+    stop: threading.Event
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of an epoch."""
+        return -(-len(self.batches) // self.config.train.accumulate)
+
+
+def open_fabric(train: TrainConfig) -> Fabric:
+    """The processes and devices that the settings ask for, started.
+
+    Raises:
+        InputError: a device that is not there, more devices than present, or several processes
+            from inside a notebook.
+    """
+    use_cuda = _wants_cuda(train.accelerator)
+    present = torch.cuda.device_count() if use_cuda else (os.cpu_count() or 1)
+    if train.devices > present:
+        what = "CUDA devices" if use_cuda else "CPU cores"
+        raise InputError(f"train.devices = {train.devices}, but this machine has {present} {what}.")
+    several = train.devices * train.num_nodes > 1
+    if several and "ipykernel" in sys.modules:
+        raise InputError(
+            "A notebook kernel cannot be split into several processes; "
+            "train with `cra train`, or set train.devices to 1."
+        )
+    if train.strategy not in ("auto", "ddp"):
+        raise InputError(f"train.strategy should be auto or ddp, got {train.strategy!r}.")
+    # The released variants have parameters that never get a gradient.
+    strategy = DDPStrategy(find_unused_parameters=True) if several else "auto"
+    fabric = Fabric(
+        accelerator="cuda" if use_cuda else "cpu",
+        devices=train.devices,
+        num_nodes=train.num_nodes,
+        strategy=strategy,
+        precision=train.precision,
+    )
+    if several:
+        fabric.launch()
+    return fabric
+
+
+def _wants_cuda(accelerator: str) -> bool:
+    if accelerator not in ("auto", "cpu", "cuda", "gpu"):
+        raise InputError(f"train.accelerator should be auto, cpu or cuda, got {accelerator!r}.")
+    available = torch.cuda.is_available()
+    if accelerator in ("cuda", "gpu") and not available:
+        raise InputError("train.accelerator asks for CUDA, but no CUDA device is present.")
+    return available and accelerator != "cpu"
+
+
+@contextmanager
+def arithmetic(train: TrainConfig) -> Iterator[None]:
+    """Threads and determinism of a run; both are as before afterwards."""
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    filling = torch.utils.deterministic.fill_uninitialized_memory
+    wanted = train.deterministic
+    if wanted is None:
+        wanted = not _wants_cuda(train.accelerator)
+    # cuBLAS reads this when it starts; without it deterministic mode refuses to multiply.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    try:
+        if train.threads:
+            torch.set_num_threads(train.threads)
+        torch.use_deterministic_algorithms(wanted)
+        # Filling fresh memory guards against reads of it, which nothing here does.
+        torch.utils.deterministic.fill_uninitialized_memory = False
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*find_unused_parameters=True was spec.*")
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
+        torch.utils.deterministic.fill_uninitialized_memory = filling
+
+
+def new_model(config: RunConfig, data: DataFiles) -> nn.Module:
+    """A model at the start of training, its random weights fixed by the run's seed.
+
+    Raises:
+        InputError: confounders that are needed but not sampled yet, or that do not fit.
+    """
+    torch.manual_seed(config.seed)
+    visual = graphs = None
+    if config.model.front_door != "none":
+        visual = _centres(data.visual_confounders, "Visual confounders")
+    if config.model.back_door != "none":
+        graphs = _centres(data.language_confounders, "Language confounders")
+    model = build_model(
+        config.model, visual=visual, graphs=graphs, feature_width=config.data.feature_width
+    )
+    if config.train.compile:
+        # Texts and videos carry nearly all of the work; their shapes change from step to step.
+        model.encode_text = torch.compile(model.encode_text, dynamic=True)
+        model.encode_video = torch.compile(model.encode_video, dynamic=True)
+    return model
+
+
+def _centres(path, what: str) -> Tensor:
+    require(path, what, "Sample them first: `cra sample` or notebook 02.")
+    return load_file(path)["centres"]
+
+
+def new_optimizer(model: nn.Module, train: TrainConfig) -> torch.optim.Optimizer:
+    """Adam with AMSGrad; the pre-trained text encoder may have a learning rate of its own."""
+    text = {id(parameter) for parameter in model.text.backbone.parameters()}
+    groups = [
+        {"params": [p for p in model.parameters() if id(p) not in text], "factor": 1.0},
+        {
+            "params": list(model.text.backbone.parameters()),
+            "factor": train.text_learning_rate_factor,
+        },
+    ]
+    # The fused kernel unscales gradients itself, which leaves nothing to clip in 16-bit floats.
+    return torch.optim.Adam(
+        groups, lr=train.learning_rate, amsgrad=True, fused=train.precision != "16-mixed"
+    )
+
+
+def training_batches(config: RunConfig, split: Split, fabric: Fabric) -> TrainingBatches:
+    """This process's batches of the training split."""
+    train = config.train
+    sampler = DistractorSampler(
+        split.questions,
+        split.texts,
+        same_video_probability=train.same_video_probability,
+        random_answer_probability=train.random_answer_probability,
+        paraphrase_probability=train.paraphrase_probability,
+        exclude_truth=train.distractors == "described",
+    )
+    return TrainingBatches(
+        split,
+        sampler,
+        batch_size=train.batch_size,
+        seed=config.seed,
+        rank=fabric.global_rank,
+        world_size=fabric.world_size,
+        question_stage=train.question_stage,
+        chunk_tokens=CHUNK_TOKENS.get(fabric.device.type, CHUNK_TOKENS["cpu"]),
+        fixed_width=is_padded(config),
+        num_negatives=train.num_negatives if train.alignment == "released" else 0,
+    )

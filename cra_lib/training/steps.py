@@ -1,0 +1,128 @@
+"""The losses of one training step: both stages, alignment over all processes (4.3 and 4.5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cra_lib.data.batches import Batch
+from cra_lib.model.losses import alignment_loss, released_alignment_loss
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Which losses a step has, and how they are put together."""
+
+    question_stage: bool = True
+    alignment: str = "symmetric"
+    """symmetric, released or none."""
+    temperature: float = 0.07
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the losses."""
+        stages = ("answer", "question") if self.question_stage else ("answer",)
+        aligned = () if self.alignment == "none" else stages
+        return (*stages, *(f"alignment_{stage}" for stage in aligned))
+
+
+class Stage(NamedTuple):
+    """One of the two tasks of a step: which candidate belongs to this video?"""
+
+    name: str
+    rows: Tensor
+    """[B, C] the candidates among the batch's texts."""
+    index: Tensor
+    """[B] the true one."""
+    text_ids: Tensor
+    """[B] number of the true one's text."""
+    asked_index: Tensor | None
+    """[B] where the question itself stands among the candidates, if it is one of them."""
+
+
+def step_losses(model: nn.Module, batch: Batch, objective: Objective) -> dict[str, Tensor]:
+    """Every loss of one step: video once, all texts once, then both stages."""
+    video = model.encode_video(batch.features)
+    texts = torch.cat([model.encode_text(chunk.tokens, chunk.keep) for chunk in batch.chunks])
+    stages = [
+        Stage("answer", batch.pair_rows, batch.answer_index, batch.pair_text_ids, None),
+        Stage(
+            "question",
+            batch.question_rows,
+            batch.question_index,
+            batch.question_text_ids,
+            batch.question_index,
+        ),
+    ]
+    losses = {}
+    for stage in stages[: 1 + objective.question_stage]:
+        candidates = texts[stage.rows]
+        output = model(video, candidates, model.query_of(candidates, stage.asked_index))
+        misses = F.cross_entropy(output.answer_logits.float(), stage.index, reduction="none")
+        losses[stage.name] = (misses * batch.weights).mean()
+        if objective.alignment != "none":
+            rows = torch.arange(len(candidates), device=candidates.device)
+            truth = candidates[rows, stage.index]
+            losses[f"alignment_{stage.name}"] = _alignment(
+                output.evidence, truth, stage.text_ids, batch, objective
+            )
+    return losses
+
+
+def _alignment(
+    evidence: Tensor, truth: Tensor, text_ids: Tensor, batch: Batch, objective: Objective
+) -> Tensor:
+    """The alignment loss over the step's questions of all processes."""
+    if batch.num_questions == 1:
+        return evidence.sum() * 0.0
+    real = gather_rows(batch.weights) > 0
+
+    def gather(local: Tensor) -> Tensor:
+        rows = gather_rows(local)
+        # A single process has no fillers, and indexing by a mask would wait for the device.
+        return rows[real] if len(rows) > batch.num_questions else rows
+
+    if objective.alignment == "released":
+        return released_alignment_loss(
+            gather(evidence), gather(truth), batch.negatives, objective.temperature
+        )
+    return alignment_loss(evidence, truth, batch.video_ids, text_ids, objective.temperature, gather)
+
+
+def gather_rows(local: Tensor) -> Tensor:
+    """[B, ...] of this process to [W B, ...] of all, in order of rank; gradients find home."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return local
+    return _GatherRows.apply(local)
+
+
+class _GatherRows(torch.autograd.Function):
+    """All-gather whose backward sums what every process wants of this process's rows."""
+
+    @staticmethod
+    def forward(ctx, local: Tensor) -> Tensor:
+        parts = [torch.empty_like(local) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, local.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous()
+        dist.all_reduce(gradient)
+        return gradient.chunk(dist.get_world_size())[dist.get_rank()]
+
+
+class TrainingStep(nn.Module):
+    """The losses of a step as one module, so that its gradients are averaged over processes."""
+
+    def __init__(self, model: nn.Module, objective: Objective):
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        return step_losses(self.model, batch, self.objective)
