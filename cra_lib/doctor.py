@@ -1,0 +1,141 @@
+"""What is there and what is missing: every file that a dataset needs, and what works without it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from cra_lib.data.download import SOURCES, SourceFile, readable, sha256
+from cra_lib.paths import dataset_dir
+from cra_lib.records import InputError
+
+Status = Literal["present", "missing", "wrong hash", "empty"]
+MAX_HASHED = 200_000_000
+"""Larger files are not hashed: the doctor should answer within seconds."""
+MODELS = {
+    "nextgqa": ("roberta-base", "openai/clip-vit-large-patch14"),
+    "star": ("roberta-base", "openai/clip-vit-large-patch14"),
+    "shapes": (),
+}
+"""Pre-trained weights that a dataset's profiles use, by their hub name."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The state of one file, model or package."""
+
+    name: str
+    status: Status
+    size: int | None
+    """Bytes on disk, or of the official file where it is missing and known."""
+    source: str
+    purpose: str
+    without: str
+    required: bool
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing stands in the way: present, or missing but not required."""
+        return self.status == "present" or (self.status == "missing" and not self.required)
+
+
+def examine(dataset: str, data_dir: Path) -> list[Finding]:
+    """Every file of a dataset, then the pre-trained models and packages that it uses.
+
+    Raises:
+        InputError: an unknown dataset.
+    """
+    if dataset not in SOURCES:
+        raise InputError(f"Unknown dataset {dataset!r}; the datasets are: {', '.join(SOURCES)}.")
+    root = dataset_dir(data_dir, dataset)
+    findings = [_file(source, root) for source in SOURCES[dataset]]
+    findings += [_model(name) for name in MODELS[dataset]]
+    if dataset != "shapes":
+        findings.append(_parser())
+    return findings
+
+
+def _file(source: SourceFile, root: Path) -> Finding:
+    path = root / source.path
+    return Finding(
+        name=source.path,
+        status=_status(source, path),
+        size=_size(path) if path.exists() else source.size,
+        source=_source(source),
+        purpose=source.purpose,
+        without=source.without,
+        required=source.required,
+    )
+
+
+def _status(source: SourceFile, path: Path) -> Status:
+    if not path.exists():
+        return "missing"
+    if path.is_dir():
+        return "present" if any(path.iterdir()) else "empty"
+    if path.stat().st_size == 0:
+        return "empty"
+    if source.sha256 and path.stat().st_size < MAX_HASHED and sha256(path) != source.sha256:
+        return "wrong hash"
+    return "present"
+
+
+def _size(path: Path) -> int:
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size
+
+
+def _source(source: SourceFile) -> str:
+    ways = [source.made_by] if source.made_by else []
+    return " or ".join([*ways, *source.urls])
+
+
+def _model(name: str) -> Finding:
+    folder = _hub_cache() / f"models--{name.replace('/', '--')}" / "snapshots"
+    there = folder.is_dir() and any(folder.iterdir())
+    return Finding(
+        name=f"model {name}",
+        status="present" if there else "missing",
+        size=_size(folder) if there else None,
+        source=f"`hf download {name}`, or a local folder in the settings",
+        purpose="pre-trained weights",
+        without="data preparation, scoring; the shapes dataset in full",
+        required=True,
+    )
+
+
+def _hub_cache() -> Path:
+    """Where the hub's client keeps its files, by its own environment variables."""
+    home = os.environ.get("HF_HOME", os.path.join(os.path.expanduser("~"), ".cache/huggingface"))
+    return Path(os.environ.get("HF_HUB_CACHE", os.path.join(home, "hub")))
+
+
+def _parser() -> Finding:
+    return Finding(
+        name="parser en_core_web_sm",
+        status="present" if find_spec("en_core_web_sm") else "missing",
+        size=None,
+        source="`python -m spacy download en_core_web_sm`",
+        purpose="parses questions for the confounders",
+        without='everything, with `parser: "rules"` in the causal settings',
+        required=False,
+    )
+
+
+def report(findings: list[Finding]) -> Iterator[str]:
+    """Lines for a terminal: one a finding; where something is missing, source and consequence."""
+    width = max(len(finding.name) for finding in findings) + 2
+    for finding in findings:
+        note = "" if finding.required else " (optional)"
+        size = "" if finding.size is None else readable(finding.size)
+        yield f"{finding.status:11}{finding.name:{width}}{size:>10}  {finding.purpose}{note}"
+        if finding.status != "present":
+            yield f"{'':13}from: {finding.source}"
+            yield f"{'':13}without it still works: {finding.without}"
+    bad = sum(not finding.healthy for finding in findings)
+    yield "complete" if not bad else f"{bad} of {len(findings)} are missing or damaged"
