@@ -1,0 +1,172 @@
+"""Every figure and table of the report: where it belongs, what it shows, and how to read it aloud.
+
+The names are file names in ``figures/`` and ``tables/``. Anything listed here that a run does not
+have (a dataset without videos, a variant that was not trained) is left out of the report, which
+says so.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Item(NamedTuple):
+    """One figure or table of the report."""
+
+    section: str
+    caption: str
+    alt: str = ""
+    """Figures: what a reader who cannot see it is told."""
+    datasets: tuple[str, ...] = ("shapes", "nextgqa", "star")
+    """Where it is expected."""
+
+
+SECTIONS = {
+    "results": "Results",
+    "bias": "Bias study",
+    "faithfulness": "Right for the right reason?",
+    "grounding": "What the model looks at",
+    "training": "Training",
+    "data": "Data",
+}
+"""Section of the report -> its heading, in reading order."""
+
+SHAPES = ("shapes",)
+
+FIGURES = {
+    "main_scores": Item(
+        "results",
+        "Answer accuracy, grounded answer accuracy and mean IoU of every method on the test split. "
+        "Lines are 95 % intervals from resampling videos; the dashed lines are chance (Acc@QA) and "
+        "the best interval chosen without looking at the video (with CRA's answers).",
+        "Three panels of points with interval lines, one row a method: Acc@QA, Acc@GQA and mIoU "
+        "on test. The numbers are in the main table.",
+    ),
+    "ablation": Item(
+        "results",
+        "What each variant gains or loses against CRA on the test split, question by question. "
+        "Lines are paired 95 % intervals from resampling videos; one that crosses zero shows no "
+        "difference.",
+        "Bars left and right of zero, one row a variant, for Acc@QA, Acc@GQA and mIoU. The "
+        "numbers are in the ablation table.",
+    ),
+    "by_type": Item(
+        "results",
+        "Grounded answer accuracy by question type: CW why, CH how, TN+TP after and before, "
+        "TC while.",
+        "Grouped bars, one group a question type, one bar a method; the numbers are in the table "
+        "by question type.",
+    ),
+    "bias_study": Item(
+        "bias",
+        "Every method where answers follow the training bias, follow none, and follow the reversed "
+        "bias. Grey lines are computed answerers that lack the video, all but the scene, or time, "
+        "and know the training bias.",
+        "Three panels, for Acc@QA, Acc@GQA and mIoU; three groups of points each, for test_iid, "
+        "test and test_ood. The numbers are in the bias table.",
+        SHAPES,
+    ),
+    "faithfulness": Item(
+        "faithfulness",
+        "Of all questions, how many are answered right with the evidence found, right without it, "
+        "wrong with it, and wrong without it (test split; found means IoP of at least 0.5).",
+        "Stacked bars to 100 %, one row a method, four outcomes; the numbers are in the "
+        "faithfulness table.",
+    ),
+    "calibration": Item(
+        "faithfulness",
+        "Share of right answers against the confidence in them; the closer to the diagonal, the "
+        "better a model knows when it is right. ECE is the expected calibration error.",
+        "Lines around the diagonal of accuracy against confidence, one line a method.",
+    ),
+    "same_video_overlap": Item(
+        "faithfulness",
+        "Mean IoU between the intervals for different questions on one video. A model that gives "
+        "every question the same interval is at 100; the dashed line is the annotation.",
+        "Bars, one a method, with a dashed line at the value of the ground truth.",
+    ),
+    "iop_histogram": Item(
+        "faithfulness",
+        "Distribution of IoP, the share of the predicted interval that is evidence. Right of the "
+        "dashed line a question counts as grounded.",
+        "Outlined histograms of IoP from 0 to 1, one a method, with a dashed line at 0.5.",
+    ),
+    "span_distributions": Item(
+        "grounding",
+        "Where predicted intervals start and how long they are, against the annotation (filled).",
+        "Two outlined histograms: start and length of the interval relative to the video, one "
+        "line a method, over the filled histogram of the ground truth.",
+    ),
+    "attention": Item(
+        "grounding",
+        "Frame weights over one test video with and without Gaussian smoothing; frames with a "
+        "green border and the shaded time hold the evidence.",
+        "A row of video frames; below it two curves of frame weight over seconds, and two bars: "
+        "true and predicted interval.",
+    ),
+    "training_curves": Item(
+        "training",
+        "CRA: the loss terms, the validation scores and the learned width of the Gaussian filter.",
+        "Three panels over epochs: loss terms, validation Acc@QA, Acc@GQA and mIoU, and sigma.",
+    ),
+    "validation_curves": Item(
+        "training",
+        "Validation answer accuracy of every method over the epochs; it picks the epoch kept.",
+        "One line a method: validation Acc@QA over epochs.",
+    ),
+    "question_counts": Item(
+        "data",
+        "Questions per split and type.",
+        "Stacked horizontal bars, one a split, coloured by question type; the numbers are in the "
+        "dataset table.",
+    ),
+    "segment_ratios": Item(
+        "data",
+        "Length of the annotated evidence relative to its video.",
+        "Outlined histograms of segment length over video length, one a split.",
+    ),
+    "answer_cooccurrence": Item(
+        "data",
+        "How often an answer is right when a word is in the question: what a model can learn "
+        "without looking.",
+        "Paired horizontal bars: share of questions with each right answer, for two words.",
+    ),
+    "evidence_strip": Item(
+        "data",
+        "Frames of one video and the interval that holds the evidence for one question.",
+        "Four video frames in a row above a time axis with the evidence marked.",
+    ),
+}
+
+TABLES = {
+    "main": Item(
+        "results",
+        "Scores on the test split in percent; published rows, where they exist, beside ours.",
+    ),
+    "intervals": Item(
+        "results",
+        "The three headline scores on the test split with 95 % intervals from resampling videos.",
+    ),
+    "ablation": Item(
+        "results",
+        "Difference to CRA on the test split in percentage points, with paired 95 % intervals.",
+    ),
+    "by_type": Item("results", "Acc@GQA in percent by question type, on the test split."),
+    "blind": Item(
+        "results",
+        "Intervals chosen without looking at the video, with CRA's answers, on the test split.",
+    ),
+    "seeds": Item("results", "Mean and standard deviation over seeds, on the test split."),
+    "bias": Item(
+        "bias",
+        "Scores by split: bias as trained (test_iid), none (test), reversed (test_ood).",
+        datasets=SHAPES,
+    ),
+    "references": Item(
+        "bias",
+        "Acc@QA in percent of computed answerers that know the training bias.",
+        datasets=SHAPES,
+    ),
+    "faithfulness": Item("faithfulness", "The four outcomes in percent of all test questions."),
+    "dataset": Item("data", "The dataset: counts and mean lengths per split."),
+}

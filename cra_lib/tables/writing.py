@@ -1,0 +1,116 @@
+"""Tables on disk: Markdown for readers of the repository, CSV for programs, HTML for the report."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+
+from cra_lib.paths import atomic, require
+from cra_lib.records import InputError
+
+MARKERS = ("<!-- results:start -->", "<!-- results:end -->")
+"""Between these two lines of the README stands the result table; nobody edits it by hand."""
+
+
+@dataclass(frozen=True)
+class SavedTable:
+    """A table on disk; as the last line of a notebook cell it shows what the files hold."""
+
+    markdown: Path
+    html: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return self.markdown.read_text(encoding="utf-8")
+
+
+def cell_text(value: object) -> str:
+    """What a cell shows: counts in full, other numbers with one decimal, nothing for missing.
+
+    >>> [cell_text(value) for value in (5553, 18.24, None, "post-hoc", 0.191)]
+    ['5,553', '18.2', '', 'post-hoc', '0.19']
+    """
+    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.2f}" if 0 < abs(value) < 1 else f"{value:.1f}"
+    if isinstance(value, int) or type(value).__name__.startswith("int"):
+        return f"{value:,}"
+    return str(value)
+
+
+def _flat(table: pd.DataFrame) -> pd.DataFrame:
+    """Named rows become a first column; a plain numbering disappears."""
+    return table if isinstance(table.index, pd.RangeIndex) else table.reset_index()
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """A pipe table; number columns are aligned right."""
+    flat = _flat(table)
+    ends = ["---:" if number else "---" for number in _is_number(flat)]
+    lines = [[str(name) for name in flat.columns], ends]
+    lines += [[cell_text(value) for value in row] for row in flat.itertuples(index=False)]
+    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
+
+
+def to_html(table: pd.DataFrame, caption: str = "") -> str:
+    """A plain HTML table without style of its own; heads are marked for screen readers."""
+    flat = _flat(table)
+    kinds = ["number" if number else "text" for number in _is_number(flat)]
+    pairs = list(zip(kinds, map(str, flat.columns), strict=True))
+    head = "".join(f'<th scope="col" class="{kind}">{escape(name)}</th>' for kind, name in pairs)
+    rows = []
+    for row in flat.itertuples(index=False):
+        first, *rest = [escape(cell_text(value)) for value in row]
+        cells = "".join(
+            f'<td class="{kind}">{text}</td>' for kind, text in zip(kinds[1:], rest, strict=True)
+        )
+        rows.append(f'<tr><th scope="row">{first}</th>{cells}</tr>')
+    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    body = "\n".join(rows)
+    return f"<table>{title}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>\n"
+
+
+def _is_number(table: pd.DataFrame) -> list[bool]:
+    numeric = re.compile(r"[+-]?\d")
+    return [
+        all(numeric.match(text) for text in map(cell_text, table[name]) if text) and place > 0
+        for place, name in enumerate(table.columns)
+    ]
+
+
+def write_table(table: pd.DataFrame, folder: Path, name: str) -> SavedTable:
+    """Write ``folder/name.md``, ``.csv`` (full precision) and ``.html``."""
+    texts = {
+        "md": to_markdown(table),
+        "csv": _flat(table).to_csv(index=False, lineterminator="\n"),
+        "html": to_html(table),
+    }
+    for suffix, text in texts.items():
+        with atomic(Path(folder) / f"{name}.{suffix}") as partial:
+            partial.write_text(text, encoding="utf-8")
+    return SavedTable(Path(folder) / f"{name}.md", texts["html"])
+
+
+def write_readme(readme: Path, text: str) -> bool:
+    """Put ``text`` between the README's markers; True where that changed anything.
+
+    Raises:
+        InputError: the file or its markers are missing.
+    """
+    old = require(readme, "README", "Run this in a clone of the repository.").read_text("utf-8")
+    start, end = MARKERS
+    if old.count(start) != 1 or old.count(end) != 1 or old.index(start) > old.index(end):
+        raise InputError(f"{readme}: expected the lines {start} and {end}, once each, in order.")
+    before, after = old.split(start)[0], old.split(end)[1]
+    new = f"{before}{start}\n{text.strip()}\n{end}{after}"
+    if new != old:
+        with atomic(readme) as partial:
+            partial.write_text(new, encoding="utf-8")
+    return new != old
