@@ -1,0 +1,174 @@
+"""The embedded dataset's own image-text model: it plays the part that CLIP plays in the paper.
+
+A small convolutional image tower and a RoBERTa-type text tower, trained contrastively on single
+rendered frames with captions by ``scripts/train_shapes_clip.py``. The weights lie beside this file:
+
+``shapes_clip/towers.safetensors``  image tower, text projection and temperature, float16
+``shapes_clip/text/``               text tower and tokenizer, as transformers saves them
+``shapes_clip/card.json``           seed, script, hash, zero-shot accuracy
+
+N frames or texts, L tokens, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from cra_lib.paths import require
+from cra_lib.records import InputError
+
+FOLDER = Path(__file__).with_name("shapes_clip")
+WIDTH = 128
+FRAME_SIZE = 96
+BATCH = 256
+REMEDY = "It is part of the repository: restore the folder, or run scripts/train_shapes_clip.py."
+
+
+def text_folder() -> Path:
+    """The folder of the text tower, for transformers' ``from_pretrained``."""
+    return require(FOLDER / "text", "The shapes-clip text tower", REMEDY)
+
+
+class ImageTower(nn.Module):
+    """Four convolutions, 0.29 M parameters.
+
+    The receptive field (56 pixels) holds an actor with what it does; where in the frame that is
+    should not matter, so features are pooled over all places, by mean and by maximum.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.grid = nn.Sequential(
+            *_block(3, 48, size=6, stride=4),
+            *_block(48, 96, size=3, stride=2),
+            *_block(96, 96, size=3, stride=1),
+            *_block(96, 128, size=3, stride=1),
+        )
+        self.project = nn.Linear(2 * 128, WIDTH)
+
+    def forward(self, pixels: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N 128"]:
+        """Embeddings of pixels scaled to [-1, 1]."""
+        grid = self.grid(pixels)
+        return self.project(torch.cat([grid.mean(dim=(2, 3)), grid.amax(dim=(2, 3))], dim=-1))
+
+
+def _block(inputs: int, outputs: int, *, size: int, stride: int) -> list[nn.Module]:
+    convolution = nn.Conv2d(inputs, outputs, size, stride, padding=1, bias=False)
+    return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
+class Towers(nn.Module):
+    """Both towers and the temperature; the text tower is a transformers model of width 128."""
+
+    def __init__(self, text: nn.Module):
+        super().__init__()
+        self.image = ImageTower()
+        self.text = text
+        self.text_projection = nn.Linear(WIDTH, WIDTH)
+        self.log_scale = nn.Parameter(torch.tensor(2.66))  # 1 / 0.07, as in CLIP
+
+    def images(self, pixels: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N 128"]:
+        """Image embeddings, not normalised."""
+        return self.image(pixels)
+
+    def texts(self, tokens: Tensor, keep: Bool[Tensor, "N L"]) -> Float[Tensor, "N 128"]:
+        """Text embeddings, not normalised: the mean over the real tokens, projected."""
+        hidden = self.text(input_ids=tokens, attention_mask=keep.long()).last_hidden_state
+        weight = keep[..., None].to(hidden.dtype)
+        return self.text_projection((hidden * weight).sum(dim=1) / weight.sum(dim=1))
+
+    def similarity(
+        self, images: Float[Tensor, "N 128"], texts: Float[Tensor, "M 128"]
+    ) -> Float[Tensor, "N M"]:
+        """Scaled cosine of every image with every text."""
+        scale = self.log_scale.exp().clamp(max=100)
+        return scale * F.normalize(images, dim=-1) @ F.normalize(texts, dim=-1).T
+
+
+class ShapesClip:
+    """Frames and texts of the embedded dataset in one space; also a `FrameEncoder`.
+
+    Embeddings are normalised and multiplied by sqrt(128), so that their entries are of order one,
+    as a network that takes them as input likes it.
+    """
+
+    name, key, width = "shapes-clip", "SHAPESCLIP_I", WIDTH
+
+    def __init__(self, towers: Towers, tokenizer: Any):
+        self.towers, self.tokenizer = towers.eval(), tokenizer
+
+    @classmethod
+    def load(cls) -> ShapesClip:
+        """The model whose weights lie in the repository.
+
+        Raises:
+            InputError: the weights are not there.
+        """
+        from transformers import AutoModel, AutoTokenizer
+
+        path = require(FOLDER / "towers.safetensors", "The shapes-clip weights", REMEDY)
+        towers = Towers(AutoModel.from_pretrained(text_folder(), add_pooling_layer=False))
+        state = {name: value.float() for name, value in load_file(path).items()}
+        missing, unexpected = towers.load_state_dict(
+            {n: v.long() if n.endswith("num_batches_tracked") else v for n, v in state.items()},
+            strict=False,
+        )
+        if unexpected or any(not name.startswith("text.") for name in missing):
+            raise InputError(f"{path}: not the weights of this version. {REMEDY}")
+        return cls(towers, AutoTokenizer.from_pretrained(text_folder()))
+
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        """Image embeddings, as a `FrameEncoder` gives them."""
+        return self.encode_images(frames)
+
+    def encode_images(self, frames: np.ndarray) -> np.ndarray:
+        """Embeddings of uint8 frames [N, 96, 96, 3]: float32 [N, 128].
+
+        Raises:
+            InputError: frames of another size or type.
+        """
+        if frames.dtype != np.uint8 or frames.shape[1:] != (FRAME_SIZE, FRAME_SIZE, 3):
+            raise InputError(
+                f"shapes-clip takes uint8 frames [N, {FRAME_SIZE}, {FRAME_SIZE}, 3], got "
+                f"{frames.dtype} {list(frames.shape)}; it was trained on the embedded dataset only."
+            )
+        parts = [frames[i : i + BATCH] for i in range(0, len(frames), BATCH)]
+        with torch.inference_mode():
+            return _scaled([self.towers.images(to_pixels(part)) for part in parts])
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Embeddings of texts: float32 [N, 128]; unknown words count as ``<unk>``."""
+        parts = [list(texts[i : i + BATCH]) for i in range(0, len(texts), BATCH)]
+        with torch.inference_mode():
+            return _scaled([self.towers.texts(*self.tokens(part)) for part in parts])
+
+    def tokens(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+        """Token ids [N, L] and which of them are real, [N, L] bool."""
+        return tokenize(self.tokenizer, texts)
+
+
+def tokenize(tokenizer: Any, texts: list[str]) -> tuple[Tensor, Tensor]:
+    """Token ids [N, L], padded to the longest text, and which of them are real, [N, L] bool."""
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    return batch["input_ids"], batch["attention_mask"].bool()
+
+
+def to_pixels(frames: np.ndarray) -> Float[Tensor, "N 3 H W"]:
+    """uint8 frames [N, H, W, 3] as the image tower takes them, in [-1, 1]."""
+    pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+    return pixels.float().div_(127.5).sub_(1)
+
+
+def _scaled(parts: list[Tensor]) -> np.ndarray:
+    if not parts:
+        return np.zeros((0, WIDTH), np.float32)
+    return (F.normalize(torch.cat(parts), dim=-1) * WIDTH**0.5).numpy()
