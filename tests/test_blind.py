@@ -1,0 +1,32 @@
+"""Blind intervals: where they lie, and that they stay what they are called."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cra_lib.blind import BLIND_ROWS, blind_spans
+
+
+def test_intervals_are_where_their_names_say():
+    rows = blind_spans(np.array([60.0, 0.6]))
+    assert tuple(rows) == BLIND_ROWS
+    expected = {
+        "whole video": [0, 60],
+        "first half": [0, 30],
+        "middle half": [15, 45],
+        "middle third": [20, 40],
+        "middle fifth": [24, 36],
+        "centre second": [29.5, 30.5],
+        "centre instant": [30, 30],
+    }
+    for name, ends in expected.items():
+        np.testing.assert_allclose(rows[name][0], ends, err_msg=name)
+    np.testing.assert_allclose(rows["centre second"][1], [0.0, 0.6])
+
+
+def test_the_random_fifth_has_its_length_and_follows_the_seed():
+    durations = np.full(200, 100.0)
+    first, again, other = (blind_spans(durations, seed)["random fifth"] for seed in (0, 0, 1))
+    np.testing.assert_allclose(np.diff(first, axis=1), 20.0)
+    assert first.min() >= 0 and first.max() <= 100 and first[:, 0].std() > 15
+    assert (first == again).all() and (first != other).any()
