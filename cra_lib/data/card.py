@@ -42,6 +42,7 @@ ODDITIES = {
     "stamps_past_end": "videos have a time stamp past their duration",
 }
 """Oddity -> the sentence that follows its count."""
+NO_FEATURES = "No features yet: run `cra features extract`, or fetch the published ones."
 
 
 def data_card(
@@ -70,6 +71,18 @@ def data_card(
     card["features"] = _feature_card(files, questions)
     card["warnings"] = _warnings(card, facts or {})
     return card
+
+
+def add_features(card: Mapping[str, Any], files: DataFiles, dataset: str) -> dict[str, Any]:
+    """The card of a dataset whose features have been extracted since.
+
+    Raises:
+        InputError: the features lack a video or are not finite.
+    """
+    questions = {split: read_questions(files.questions(split)) for split in SPLITS[dataset]}
+    renewed = {**card, "features": _feature_card(files, questions)}
+    renewed["warnings"] = [text for text in card["warnings"] if text != NO_FEATURES]
+    return renewed
 
 
 def check_disjoint(questions: Mapping[str, Sequence[Question]]) -> None:
@@ -198,7 +211,7 @@ def _warnings(card: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
             where = ", ".join(f"{count:,} of {split}" for split, count in counts.items())
             found.append(f"{where}: {sentence}.")
     if not card["features"]:
-        found.append("No features yet: run `cra features extract`, or fetch the published ones.")
+        found.append(NO_FEATURES)
     return found
 
 

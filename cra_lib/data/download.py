@@ -12,7 +12,7 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cra_lib.records import InputError
@@ -143,10 +143,49 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def missing(dataset: str, root: Path) -> list[SourceFile]:
-    """The dataset's files that are not in its folder and have an address."""
-    return [source for source in SOURCES[dataset]
-            if source.urls and not (root / source.path).exists()]  # fmt: skip
+def missing(dataset: str, root: Path, train_from: str = "official") -> list[SourceFile]:
+    """The dataset's files that are not in its folder and have an address.
+
+    With `train_from` "nextoe" the open-ended training file takes the place of the official one.
+    """
+    absent = [
+        source for source in SOURCES[dataset] if source.urls and not (root / source.path).exists()
+    ]
+    if train_from != "nextoe":
+        spare = {"nextoe/train.csv"}
+        if (root / "nextqa" / "train.csv").exists():  # the same questions, taken instead
+            spare.add("train.csv")
+        return [source for source in absent if source.path not in spare]
+    return [
+        replace(source, required=True) if source.path == "nextoe/train.csv" else source
+        for source in absent
+        if source.path != "train.csv"
+    ]
+
+
+def fetch_missing(
+    sources: Iterable[SourceFile],
+    root: Path,
+    mirrors: Sequence[str] = (),
+    announce: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Fetch what can be fetched; after an optional file that cannot, the other optional ones wait.
+
+    Raises:
+        InputError: a required file cannot be fetched.
+    """
+    reachable = True
+    for source in sorted(sources, key=lambda source: not source.required):
+        if source.manual or not (source.required or reachable):
+            continue
+        announce(f"fetching {source.path} ({readable(source.size)})")
+        try:
+            fetch(source, root, mirrors)
+        except InputError as error:
+            if source.required:
+                raise
+            reachable = False
+            announce(f"left out (optional): {error}")
 
 
 def plan(sources: Iterable[SourceFile], mirrors: Sequence[str] = ()) -> Iterator[str]:
@@ -197,7 +236,6 @@ def fetch(
         InputError: no address answers, or what came has another sha256.
     """
     target = root / source.path
-    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.download")
     problems = []
     for address in _addresses(source, mirrors):
@@ -242,6 +280,7 @@ def _receive(address: str, partial: Path, progress: Callable[[int, int | None], 
         length = answer.headers.get("Content-Length")
         done = have if resumed else 0
         total = done + int(length) if length else None
+        partial.parent.mkdir(parents=True, exist_ok=True)
         with open(partial, "ab" if resumed else "wb") as file:
             while piece := answer.read(_PIECE):
                 file.write(piece)

@@ -49,7 +49,13 @@ def prepare(root: Path, *, train_from: str = "official", seed: int = SEED) -> di
     facts = _train_facts(files, train_from, seed)
     for split in SPLITS["nextgqa"]:
         _adopt_features(files, split)
-    card = data_card(files, "nextgqa", facts=facts)
+    try:
+        card = data_card(files, "nextgqa", facts=facts)
+    except InputError:
+        if train_from == "nextoe":  # what was just built must not outlive a failed preparation
+            files.questions("train").unlink()
+            _source_note(files).unlink()
+        raise
     if files.paraphrases.exists():
         card["paraphrases"] = _paraphrase_card(files)
     write_json(root / "data_card.json", card, indent=1)
@@ -58,7 +64,7 @@ def prepare(root: Path, *, train_from: str = "official", seed: int = SEED) -> di
 
 def _train_facts(files: DataFiles, train_from: str, seed: int) -> dict[str, Any]:
     """Make sure of the right train.csv; returns what the card says about it."""
-    train, note = files.questions("train"), files.root / "train_source.json"
+    train, note = files.questions("train"), _source_note(files)
     built = note.exists() and train.exists() and read_json(note).get("sha256") == _sha256(train)
     if train_from == "official":
         if built:
@@ -77,6 +83,11 @@ def _train_facts(files: DataFiles, train_from: str, seed: int) -> dict[str, Any]
     write_questions(train, questions)
     write_json(note, {**facts, "sha256": _sha256(train)}, indent=1)
     return facts
+
+
+def _source_note(files: DataFiles) -> Path:
+    """Says that train.csv was built here, and of which bytes it then was."""
+    return files.root / "train_source.json"
 
 
 def _adopt_official(files: DataFiles) -> None:

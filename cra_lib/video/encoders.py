@@ -111,6 +111,14 @@ class TorchFrames:
         return features.float().cpu().numpy()
 
 
+def _device(name: str) -> str:
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
+
+
 def _clip(weights: Path | None, device: str) -> FrameEncoder:
     """CLIP ViT-L/14: the projected image embedding, as in NExT-GQA's published features."""
     from torchvision.transforms import v2
@@ -134,6 +142,7 @@ def _clip(weights: Path | None, device: str) -> FrameEncoder:
             v2.Normalize((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
         ]
     )
+    device = _device(device)
     model = model.eval().to(device)
     return TorchFrames(
         "clip-vit-l14",
@@ -166,6 +175,7 @@ def _torchvision(name: str) -> Callable[[Path | None, str], FrameEncoder]:
         model.load_state_dict(_state(file, published.url))
         width = getattr(model, last_layer).in_features
         setattr(model, last_layer, torch.nn.Identity())
+        device = _device(device)
         model = model.eval().to(device)
         key = name.replace("_", "").upper() + "_I"
         return TorchFrames(name, key, width, published.transforms(), model, device)
@@ -201,7 +211,7 @@ def load_encoder(name: str, weights: Path | None = None, device: str = "cpu") ->
 
     Args:
         weights: a folder (CLIP) or file (torchvision); None looks in the usual cache.
-        device: where a torch network should lie: cpu, cuda, cuda:1, ...
+        device: where a torch network should lie: cpu, cuda, cuda:1, ...; auto takes a GPU if any.
 
     Raises:
         InputError: an unknown name, or weights that are absent: what to get, and where to put it.

@@ -1,48 +1,28 @@
 """Raw videos -> one feature file: parallel decoding, one batch of frames a video, safe to kill.
 
-While it works, finished videos are kept in ``.<file>.work/`` beside the result:
-
-``rows.f32``      raw features, one [T, F] block a video, only ever appended to
-``journal.jsonl`` a header (encoder, T), then one line a block: video, stamps, file size and date
-
-A block counts once its journal line is complete, and the line is written after the block is on
-disk; what a killed run left behind these is cut off by the next. A video is encoded in one batch of
-its own, so that its features do not depend on which videos came before.
+A video is encoded in one batch of its own, so that its features do not depend on which videos came
+before it, and is kept in a work folder (`cra_lib.video.work`) until the feature file is written.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from cra_lib.data.annotations import NUM_FRAMES, read_questions, read_stamps, stamps_from_count
-from cra_lib.data.features import FeatureStore, write_features
+from cra_lib.data.features import FeatureStore
 from cra_lib.paths import DataFiles
 from cra_lib.records import InputError
 from cra_lib.video.encoders import FrameEncoder
 from cra_lib.video.frames import probe, read_frames
+from cra_lib.video.work import Decoded, Work, drop_work
 
 SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".flv", ".wmv")
-
-
-class Decoded(NamedTuple):
-    """The wanted frames of one video."""
-
-    frames: np.ndarray
-    """uint8 [T, H, W, 3]."""
-    times: tuple[float, ...]
-    """Seconds of the T frames."""
-    notes: tuple[str, ...]
-    """Oddities that were dealt with."""
 
 
 @dataclass
@@ -113,11 +93,13 @@ def extract_features(
         raise InputError(f"{out}: there are no videos to extract features from.")
     result = Extraction(out)
     if out.exists():
-        _refuse_other_contents(out, video_paths, stamps, encoder)
-        result.done = result.resumed = len(video_paths)
+        result.done = result.resumed = _found_finished(
+            out, video_paths, stamps, encoder, skip_bad=skip_bad
+        )
+        drop_work(out)  # a run that was killed at the very end
         return result
     shape = (num_frames, encoder.width)
-    with _Work(out, encoder.name, shape) as work:
+    with Work(out, encoder.name, shape) as work:
         todo = {}
         for video_id, path in video_paths.items():
             if work.holds(video_id, path, _wanted(stamps, video_id)):
@@ -160,19 +142,23 @@ def _checked(features: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return features
 
 
-def _refuse_other_contents(
+def _found_finished(
     out: Path,
     video_paths: Mapping[str, Path],
     stamps: Mapping[str, Sequence[float]] | None,
     encoder: FrameEncoder,
-) -> None:
-    """A finished file is left alone if it is what was asked for, and never overwritten."""
+    *,
+    skip_bad: bool,
+) -> int:
+    """Videos in a feature file that is already what was asked for; it is never overwritten."""
     with FeatureStore(out, key=encoder.key, width=encoder.width) as store:
-        same = set(store.video_ids) <= set(video_paths)
+        there = set(store.video_ids)
+        same = there == set(video_paths) or (skip_bad and there < set(video_paths))
         if same and stamps is not None and store.has_stamps:
-            same = all(store.stamps(v) == tuple(map(float, stamps[v])) for v in store.video_ids)
+            same = all(store.stamps(v) == tuple(map(float, stamps.get(v, ()))) for v in there)
     if not same:
         raise InputError(f"{out} already exists with other videos or stamps; move it away first.")
+    return len(there)
 
 
 def _decode_all(
@@ -218,110 +204,6 @@ def decode(path: Path, times: tuple[float, ...] | None, num_frames: int) -> Deco
     if len(times) != num_frames:
         raise InputError(f"{path}: expected {num_frames} time stamps, got {len(times)}.")
     return Decoded(read_frames(path, times), tuple(map(float, times)), info.notes)
-
-
-class _Work:
-    """Finished videos of an unfinished extraction; see the module's docstring."""
-
-    def __init__(self, out: Path, encoder_name: str, shape: tuple[int, int]):
-        self._out, self._shape = out, shape
-        self._folder = out.parent / f".{out.name}.work"
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._rows_path, self._journal_path = (
-            self._folder / name for name in ("rows.f32", "journal.jsonl")
-        )
-        self._block = 4 * shape[0] * shape[1]
-        header = {"encoder": encoder_name, "frames": shape[0], "width": shape[1]}
-        lines = self._intact_lines()
-        if not lines or lines[0] != header:
-            lines = [header]
-        self._entries = {entry["video"]: (row, entry) for row, entry in enumerate(lines[1:])}
-        self._next = len(lines) - 1
-        self._rows = self._cut(self._rows_path, self._next * self._block)
-        text = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
-        self._journal_path.write_bytes(text)
-        self._journal = self._cut(self._journal_path, len(text))
-
-    def _intact_lines(self) -> list[dict]:
-        """The journal up to its first torn line or the first block that is not whole."""
-        if not self._journal_path.exists() or not self._rows_path.exists():
-            return []
-        blocks = self._rows_path.stat().st_size // self._block
-        lines = []
-        for line in self._journal_path.read_bytes().splitlines(keepends=True)[: blocks + 1]:
-            try:
-                if not line.endswith(b"\n"):
-                    break
-                lines.append(json.loads(line))
-            except ValueError:
-                break
-        return lines
-
-    @staticmethod
-    def _cut(path: Path, size: int):
-        """Open for appending after dropping everything past `size` bytes."""
-        path.touch()
-        os.truncate(path, size)
-        return open(path, "ab")
-
-    def __enter__(self) -> _Work:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._rows.close()
-        self._journal.close()
-
-    def holds(self, video_id: str, path: Path, times: tuple[float, ...] | None) -> bool:
-        """Whether this very file was already encoded at these times."""
-        if video_id not in self._entries:
-            return False
-        entry = self._entries[video_id][1]
-        same_times = times is None or list(times) == entry["times"]
-        return same_times and entry["file"] == _identity(path)
-
-    def notes(self, video_id: str) -> tuple[str, ...]:
-        """Oddities of a finished video."""
-        return tuple(self._entries[video_id][1]["notes"]) if video_id in self._entries else ()
-
-    def add(self, video_id: str, path: Path, decoded: Decoded, features: np.ndarray) -> None:
-        """Keep one video's features: the block first, then the line that makes it count."""
-        _append(self._rows, features.tobytes())
-        entry = {
-            "video": video_id,
-            "times": list(decoded.times),
-            "file": _identity(path),
-            "notes": list(decoded.notes),
-        }
-        _append(self._journal, f"{json.dumps(entry)}\n".encode())
-        self._entries[video_id] = (self._next, entry)
-        self._next += 1
-
-    def publish(self, video_ids: Sequence[str], encoder: FrameEncoder) -> None:
-        """Write the feature file in the order asked for and drop the work folder."""
-        blocks = np.memmap(self._rows_path, np.float32, "r", shape=(self._next, *self._shape))
-        rows = [self._entries[video_id][0] for video_id in video_ids]
-        # In the usual order the rows are written straight from the mapped file.
-        features = blocks if rows == list(range(self._next)) else blocks[rows]
-        times = {video_id: self._entries[video_id][1]["times"] for video_id in video_ids}
-        about = {"encoder": encoder.name}
-        write_features(self._out, video_ids, features, encoder.key, times, about)
-        del features, blocks
-        shutil.rmtree(self._folder)
-
-
-def _append(file, data: bytes) -> None:
-    file.write(data)
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _identity(path: Path) -> list[int]:
-    """Size and date of a file: a replaced video is encoded again."""
-    try:
-        status = path.stat()
-    except OSError:
-        return []
-    return [status.st_size, status.st_mtime_ns]
 
 
 def extract_dataset(

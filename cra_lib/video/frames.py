@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,6 +64,10 @@ def probe(path: Path) -> VideoInfo:
             width, height = height, width
         times, tick = packets.times, packets.tick
         count = len(times)
+        if count < 0.95 * stream.frames:
+            raise InputError(
+                f"{path}: cut short, it holds {count} of the {stream.frames} frames it announces."
+            )
         steps = [b - a for a, b in zip(times, times[1:], strict=False)]
         typical = sorted(steps)[len(steps) // 2] if steps else 0
         length = float((times[-1] - times[0] + typical) * tick)
@@ -145,11 +150,33 @@ def _decode_group(
             missing.discard(frame.pts)
             frames[frame.pts] = _upright(frame)
         if not missing:
-            break
-    if missing:
-        at = float(min(missing) * stream.time_base)
-        raise InputError(f"{path}: the frame at {at:.2f} s cannot be decoded; the file is damaged.")
-    return frames
+            return frames
+    return frames | _decode_plainly(container, stream, sorted(missing), path)
+
+
+def _decode_plainly(
+    container: Any, stream: Any, wanted: list[int], path: Path
+) -> dict[int, np.ndarray]:
+    """The last decodable frame at or before each of `wanted`, from the start of the file.
+
+    For streams that cannot be sought exactly, or whose packets and frames differ.
+    """
+    frames: dict[int, np.ndarray] = {}
+    left = list(wanted)
+    last = None
+    for frame in chain(_decoded(container, stream, 0, path), [None]):
+        pts = None if frame is None else frame.dts if frame.pts is None else frame.pts
+        while left and last is not None and (frame is None or (pts is not None and pts > left[0])):
+            gap = float((left[0] - last[0]) * stream.time_base)
+            if gap > END_TOLERANCE:
+                break
+            frames[left.pop(0)] = _upright(last[1])
+        if not left:
+            return frames
+        if frame is not None and pts is not None:
+            last = (pts, frame)
+    at = float(left[0] * stream.time_base)
+    raise InputError(f"{path}: the frame at {at:.2f} s cannot be decoded; the file is damaged.")
 
 
 def _decoded(
