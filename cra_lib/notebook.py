@@ -135,6 +135,22 @@ def check_parameters(notebook: Path, given: dict[str, Scalar]) -> dict[str, Para
     return declared
 
 
+def parse_parameters(notebook: Path, words: Iterable[str]) -> dict[str, Scalar]:
+    """Values for a command line's ``NAME=VALUE`` words, each read as its declared type.
+
+    Raises:
+        InputError: not of that form, an unknown name, or a value of the wrong type.
+    """
+    declared, values = declared_parameters(notebook), {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise InputError(f"-p takes NAME=VALUE, got {word!r}.")
+        values[name] = declared[name].parse(text) if name in declared else text
+    check_parameters(notebook, values)
+    return values
+
+
 def run_notebook(
     notebook: Path,
     out: Path,

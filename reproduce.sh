@@ -1,0 +1,158 @@
+#!/usr/bin/env bash
+# Makes an environment if there is none, then hands over to `python -m cra_lib`.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+usage() {
+    cat <<'TEXT'
+./reproduce.sh [DATASET] [OPTIONS]   from the data to the report; DATASET is shapes (default),
+                                     nextgqa or star
+./reproduce.sh setup                 only make the environment
+./reproduce.sh test [PYTEST OPTIONS] run the test suite
+./reproduce.sh check [DATASET]       compare the obtained numbers with the expected ones
+./reproduce.sh lint                  run the linter and the format check
+./reproduce.sh bench [OPTIONS]       measure speed and memory
+./reproduce.sh --help                this text
+
+Options of a reproduction
+  --profile quick|paper   small or full size (shapes: quick; nextgqa, star: paper)
+  --variants A,B          which models, such as cra,ng+,no-gsg (default: the profile's)
+  --seeds 1,2             which seeds (default: the profile's)
+  --cores N               CPU cores to use (default: all)
+  --data DIR              folder of the datasets, or of this dataset (default: data)
+  --results DIR           where the products go (default: results/DATASET)
+  --force                 run every stage again
+  --executor NAME         Snakemake executor, such as slurm (default: this machine)
+  --dry-run               show the plan and stop
+
+Exit status
+  0 all done   1 a cell failed (its notebook is kept)   2 bad or missing input
+  3 numbers outside tolerance (check)   4 a kernel died, most often for want of memory
+
+Environment: an active one (venv or conda) that satisfies pyproject.toml is used as it is. Else
+conda, mamba or micromamba makes .conda from environment.yml; else python3 makes .venv from
+requirements.lock. CRA_ENV=venv or CRA_ENV=conda chooses. Once made, no network is needed.
+TEXT
+}
+
+refuse() {
+    echo "reproduce.sh: $1; see ./reproduce.sh --help" >&2
+    exit 2
+}
+
+say() { echo "reproduce.sh: $*" >&2; }
+
+# Refuse misspelt words before anything is installed.
+command=reproduce
+case "${1:-}" in
+    -h | --help) usage; exit 0 ;;
+    setup | test | check | lint | bench) command=$1; shift ;;
+    shapes | nextgqa | star | "" | -*) ;;
+    *) refuse "unknown command or dataset '$1'" ;;
+esac
+if [[ $command == reproduce ]]; then
+    for word in "$@"; do
+        case "${word%%=*}" in
+            -h | --help) usage; exit 0 ;;
+            --profile | --variants | --seeds | --cores | --data | --results | --force) ;;
+            --executor | --dry-run) ;;
+            -*) refuse "unknown option '$word'" ;;
+        esac
+    done
+fi
+
+# Both files and the interpreter: a changed lock or a moved clone makes the environment again.
+stamp_of() { cat requirements.lock environment.yml pyproject.toml <(pwd) | cksum; }
+is_ready() { [[ -x $1/bin/python && $(cat "$1/.ready" 2>/dev/null) == "$(stamp_of)" ]]; }
+
+find_python() {
+    local name
+    for name in python3.11 python3.12 python3.13 python3; do
+        if "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null
+        then
+            echo "$name"
+            return
+        fi
+    done
+    refuse "no Python 3.11 to 3.13 found (apt install python3.11 python3.11-venv, or conda)"
+}
+
+make_conda() {
+    say "making .conda from environment.yml with $1 (several minutes, 8 GB)"
+    "$1" env create --yes --quiet --prefix .conda --file environment.yml </dev/null >&2 &&
+        .conda/bin/python -m pip install --quiet --no-deps --no-build-isolation -e . >&2
+}
+
+make_venv() {
+    local python
+    python=$(find_python) || exit 2
+    say "making .venv with $python (about a minute, 7 GB)"
+    "$python" -m venv .venv || refuse "$python cannot make a venv (apt install python3-venv)"
+    if .venv/bin/python -m pip install --quiet uv >&2; then
+        install_with_uv && return
+    fi
+    say "uv could not do it; falling back to pip (some minutes)"
+    .venv/bin/python -m pip install --quiet -r requirements.lock >&2 &&
+        .venv/bin/python -m pip install --quiet --no-deps -e . >&2
+}
+
+install_with_uv() {
+    local uv=(.venv/bin/python -m uv pip install --quiet --python .venv/bin/python)
+    "${uv[@]}" -r requirements.lock >&2 && "${uv[@]}" --no-deps -e . >&2
+}
+
+find_conda() {
+    local name
+    for name in mamba conda micromamba; do
+        if command -v "$name" >/dev/null; then
+            echo "$name"
+            return
+        fi
+    done
+}
+
+# The active environment's python, if it has all that pyproject.toml asks for.
+find_active() {
+    local prefix
+    for prefix in "${VIRTUAL_ENV:-}" "${CONDA_PREFIX:-}"; do
+        if [[ -n $prefix && -x $prefix/bin/python ]] &&
+            "$prefix/bin/python" workflow/environment.py full dev >/dev/null 2>&1; then
+            echo "$prefix/bin/python"
+            return
+        fi
+    done
+    return 1
+}
+
+# Prints the python to use, after making its environment where there is none.
+environment() {
+    local prefix conda
+    cd "$root"
+    [[ -z ${CRA_ENV:-} ]] && find_active && return
+    for prefix in .venv .conda; do
+        if [[ ${CRA_ENV:-${prefix#.}} == "${prefix#.}" ]] && is_ready "$prefix"; then
+            echo "$root/$prefix/bin/python"
+            return
+        fi
+    done
+    conda=$([[ ${CRA_ENV:-} == venv ]] || find_conda)
+    prefix=.conda
+    if [[ -z $conda ]] || ! make_conda "$conda"; then
+        [[ ${CRA_ENV:-} == conda ]] && refuse "conda did not make the environment"
+        prefix=.venv
+        make_venv || refuse "the environment could not be made; is a package registry in reach?"
+    fi
+    stamp_of >"$prefix/.ready"
+    echo "$root/$prefix/bin/python"
+}
+
+python=$(environment)
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+case $command in
+    setup) say "the environment is ready: $python" ;;
+    test) cd "$root" && exec "$python" -m pytest -n "${CRA_TEST_WORKERS:-auto}" "$@" ;;
+    lint) cd "$root" && "$python" -m ruff check . && exec "$python" -m ruff format --check . ;;
+    bench) cd "$root" && exec "$python" -m cra_lib bench "$@" ;;
+    check) exec "$python" -m cra_lib check "$@" ;;
+    reproduce) exec "$python" -m cra_lib reproduce "$@" ;;
+esac
