@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -83,7 +83,7 @@ class GroundedModel(nn.Module):
         save_pretrained(self, Path(folder))
 
     @classmethod
-    def from_pretrained(cls, source: str | Path) -> Self:
+    def from_pretrained(cls, source: str | Path) -> "GroundedModel":
         """The model of a folder that `save_pretrained` wrote, or of a hub repository."""
         from cra_lib.pretrained import load_pretrained
 

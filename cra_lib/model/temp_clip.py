@@ -107,8 +107,11 @@ class TempCLIP(GroundedModel):
         self, x: Sequence, keep: SequenceKeep = None, mask: Float[Tensor, "B S"] | None = None
     ) -> Sequence:
         """One pass; ``mask`` multiplies the attention, which is then renormalised."""
-        bias = torch.zeros(x.shape[:2], device=x.device) if mask is None else mask.log()
-        bias = bias if keep is None else bias.masked_fill(~keep, -torch.inf)
+        bias = None if mask is None else mask.log()
+        if keep is not None:
+            bias = (x.new_zeros(x.shape[:2]) if bias is None else bias).masked_fill(
+                ~keep, -torch.inf
+            )
         for layer in self.layers:
             x = layer(x, bias)
         return x

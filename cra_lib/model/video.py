@@ -81,7 +81,7 @@ class Attention(nn.Module):
         value: Float[Tensor, "B S D"],
         bias: Float[Tensor, "B S"] | None = None,
     ) -> Float[Tensor, "B Q D"]:
-        """Attend; ``bias`` is added to the scores of each attended position."""
+        """Attend; ``bias`` (the log of a mask) is added to the scores of each attended position."""
         pairs = ((self.query, query), (self.key, key), (self.value, value))
         split = [part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part, x in pairs]
         mask = None if bias is None else bias[:, None, None, :].to(split[0].dtype)
