@@ -16,7 +16,7 @@ that only the first does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ import numpy as np
 from cra_lib.metrics import (
     METRICS,
     QuestionScores,
+    TruthTable,
     metric_columns,
     prediction_answers,
     prediction_spans,
@@ -62,23 +63,11 @@ def compare(
         if not truths:
             raise InputError("No question is predicted by both files.")
     table = truth_table(truths)
-    sides = []
-    for predictions, rule in zip((first, second), rules, strict=True):
-        spans = prediction_spans(predictions, rule, table)
-        refuse_reversed({rule or "": spans}, table)
-        sides.append(question_scores(spans, prediction_answers(predictions, table), table))
-    columns = [metric_columns(side) for side in sides]
-    differences = paired_bootstrap(*columns, table.videos, samples, seed)
+    sides = [
+        _scored(predictions, rule, table)
+        for predictions, rule in zip((first, second), rules, strict=True)
+    ]
     comparable = _comparable(*sides)
-    metrics = {
-        name: {
-            "first": float(columns[0][:, number].mean()),
-            "second": float(columns[1][:, number].mean()),
-            **differences[number]._asdict(),
-        }
-        for number, name in enumerate(METRICS)
-        if comparable[name]
-    }
     grounded = [side.right & side.grounded for side in sides]
     tests = {
         "Acc@QA": mcnemar(sides[0].right, sides[1].right)._asdict(),
@@ -95,10 +84,34 @@ def compare(
             "bootstrap": samples,
             "seed": seed,
         },
-        "metrics": metrics,
+        "metrics": _differences(sides, table, samples, seed),
         "mcnemar": {name: test for name, test in tests.items() if comparable[name]},
         "wins": keys[decided[1] & ~decided[0]].tolist(),
         "losses": keys[decided[0] & ~decided[1]].tolist(),
+    }
+
+
+def _scored(
+    predictions: Mapping[str, Prediction], rule: str | None, table: TruthTable
+) -> QuestionScores:
+    spans = prediction_spans(predictions, rule, table)
+    refuse_reversed({rule or "": spans}, table)
+    return question_scores(spans, prediction_answers(predictions, table), table)
+
+
+def _differences(
+    sides: Sequence[QuestionScores], table: TruthTable, samples: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """Metric -> both means and their paired difference, for the metrics both files allow."""
+    columns = [metric_columns(side) for side in sides]
+    changes = paired_bootstrap(*columns, table.videos, samples, seed)
+    means = [column.mean(axis=0).tolist() for column in columns]
+    comparable = _comparable(*sides)
+    rows = zip(METRICS, *means, changes, strict=True)
+    return {
+        name: {"first": one, "second": two, **change._asdict()}
+        for name, one, two, change in rows
+        if comparable[name]
     }
 
 

@@ -40,14 +40,15 @@ def with_weight_spans(
     truths: Mapping[str, Truth],
     stamps: Mapping[str, Sequence[float]] | None = None,
     settings: SpanSettings | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Prediction]:
     """Intervals added to every prediction that has weights over frames.
 
     Args:
-        stamps: video -> times of its frames; they win over the times that predictions carry, and
-            intervals already there are replaced. None uses what each prediction carries, and
-            leaves intervals already there as they are.
+        stamps: video -> times of its frames, which win over the times that predictions carry;
+            None uses those.
         settings: of the span rules; None has the defaults.
+        overwrite: replace intervals that are already there by these rules.
 
     A ``given`` interval takes the window's place in ``merged``, as NExT-GQA merges its own.
 
@@ -70,7 +71,7 @@ def with_weight_spans(
     for row, prediction in enumerate(chosen):
         new = {rule: ends[row] for rule, ends in columns.items()}
         old = prediction.spans
-        spans = {**new, **old} if stamps is None else {**old, **new}
+        spans = {**old, **new} if overwrite else {**new, **old}
         result[prediction.key] = replace(prediction, spans=spans)
     return result
 

@@ -40,6 +40,7 @@ from cra_lib.blind import blind_spans
 from cra_lib.diagnostics import calibration, same_video_overlaps, span_histograms
 from cra_lib.metrics import (
     METRICS,
+    NO_ANSWER,
     QuestionScores,
     TruthTable,
     by_key,
@@ -115,6 +116,35 @@ def score_report(
             "blind": _blind_scores(answers, table, seed),
         }
     )
+
+
+def question_rows(
+    predictions: Mapping[str, Prediction] | Iterable[Prediction],
+    truths: Mapping[str, Truth] | Iterable[Truth],
+    rule: str | None,
+) -> list[dict[str, Any]]:
+    """One row a question: what was predicted, what is true, and how it scored.
+
+    Keys: key, type, rule, answer, predicted, right, start, end, IoU, IoP, grounded. IoU and IoP
+    are from 0 to 1; ``predicted``, ``start`` and ``end`` are None where nothing was predicted.
+    """
+    table, indexed = truth_table(truths), by_key(predictions)
+    spans, answers = prediction_spans(indexed, rule, table), prediction_answers(indexed, table)
+    found = question_scores(spans, answers, table)
+    columns = {
+        "key": table.keys,
+        "type": table.types.tolist(),
+        "rule": [rule] * len(table),
+        "answer": [None if a == NO_ANSWER else a for a in table.answers.tolist()],
+        "predicted": [None if a == NO_ANSWER else a for a in answers.tolist()],
+        "right": found.right.tolist(),
+        "start": _without_nan(spans[:, 0].tolist()),
+        "end": _without_nan(spans[:, 1].tolist()),
+        "IoU": found.iou.tolist(),
+        "IoP": found.iop.tolist(),
+        "grounded": found.grounded.tolist(),
+    }
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def blind_scores(

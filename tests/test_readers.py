@@ -188,7 +188,7 @@ class TestWeights:
         assert list(found) == ["post-hoc", "windows", "merged"]
         assert found["post-hoc"] == pytest.approx(tuple(expected))
 
-    def test_own_times_keep_own_intervals_and_stamps_replace_them(self):
+    def test_own_times_and_intervals_stay_unless_told_otherwise(self):
         own = Prediction(
             "1_0",
             spans={"post-hoc": Span(0, 1)},
@@ -198,8 +198,9 @@ class TestWeights:
         kept = derived_spans.with_weight_spans({"1_0": own}, TRUTH)["1_0"].spans
         assert kept["post-hoc"] == (0, 1) and "windows" in kept
         stamps = {"1": [t / 2 for t in self.times]}
-        replaced = derived_spans.with_weight_spans({"1_0": own}, TRUTH, stamps)["1_0"].spans
-        assert replaced["post-hoc"] != (0, 1) and replaced["post-hoc"].end < 15
+        changed = derived_spans.with_weight_spans({"1_0": own}, TRUTH, stamps, overwrite=True)
+        replaced = changed["1_0"].spans["post-hoc"]
+        assert replaced != (0, 1) and replaced.end < 15
 
     def test_a_given_interval_is_merged_instead_of_the_window(self):
         both = {"1_0": Prediction("1_0", spans={"given": Span(8, 9.5)}, frame_weights=self.weights)}

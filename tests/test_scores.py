@@ -183,6 +183,25 @@ def test_each_rule_is_a_block_in_table_order():
     assert set(METRICS) < set(report["rules"]["merged"])
 
 
+def test_question_rows_say_what_happened_to_each():
+    rows = scores.question_rows([*GUESSES[:2], guess("2_1", None, None)], TRUTHS, "post-hoc")
+    assert [row["key"] for row in rows] == ["1_0", "1_1", "2_0", "2_1"]
+    assert rows[1] == {
+        "key": "1_1",
+        "type": "TN",
+        "rule": "post-hoc",
+        "answer": 1,
+        "predicted": 1,
+        "right": True,
+        "start": 10.0,
+        "end": 12.0,
+        "IoU": 0.0,
+        "IoP": 0.0,
+        "grounded": False,
+    }
+    assert rows[3]["predicted"] is None and rows[3]["start"] is None and not rows[3]["right"]
+
+
 @pytest.mark.shared
 def test_annotated_moments_of_one_video_overlap_as_surveyed(shared_data):
     from cra_lib.data.annotations import read_truths

@@ -53,7 +53,7 @@ Fractions = Annotated[
 StampsOption = Annotated[
     Stamps | None,
     typer.Option(
-        help="Stamp file that turns weights into seconds. "
+        help="Stamp file that turns weights into seconds, also where intervals are given. "
         "Default: the times in the predictions, else frame2time."
     ),
 ]
@@ -89,11 +89,14 @@ def evaluate(
     subset: Subset = None,
     json_out: JsonOut = None,
     csv_out: CsvOut = None,
+    questions_out: Annotated[
+        Path | None, typer.Option("--questions", help="Write every question's scores as csv.")
+    ] = None,
 ) -> None:
     """Score predictions for a dataset in NExT-GQA's layout, whatever model made them."""
     from cra_lib.readers import combine, load_predictions, read_answers, read_spans, read_weights
     from cra_lib.score_text import report_text
-    from cra_lib.scores import score_report
+    from cra_lib.scores import question_rows, score_report
 
     truths = _truths(truth, split, subset)
     named = ((answers, read_answers), (spans, read_spans), (weights, read_weights))
@@ -122,6 +125,10 @@ def evaluate(
     _write_json(json_out, report)
     if csv_out:
         _write_csv(csv_out, [{"rule": k, **v} for k, v in _flat_rows(report)])
+    if questions_out:
+        scored = [rule if rule != "answers" else None for rule in report["rules"]]
+        tables = (question_rows(predictions, truths, rule) for rule in scored)
+        _write_csv(questions_out, [row for table in tables for row in table])
 
 
 def compare(
@@ -265,7 +272,9 @@ def _with_spans(
     kind = _stamps_used(loaded, stamps)
     times = read_stamps(_files(folder).stamps(split, kind)) if kind in set(Stamps) else None
     settings = SpanSettings(windows="released") if official else SpanSettings()
-    return with_weight_spans(predictions, truths, times, settings)
+    return with_weight_spans(
+        predictions, truths, times, settings, overwrite=bool(stamps) or official
+    )
 
 
 def _stamps_used(loaded: Loaded, stamps: Stamps | None) -> str | None:

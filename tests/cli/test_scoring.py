@@ -109,6 +109,13 @@ def test_stamps_decide_what_weights_mean(cra, world):
     assert row_of(default.out, "post-hoc") != row_of(other.out, "post-hoc")
 
 
+def test_stamps_named_outright_replace_given_intervals(cra, world):
+    kept = cra("evaluate", world.lines, world.weights)
+    replaced = cra("evaluate", world.lines, world.weights, "--stamps", "frame2time")
+    assert row_of(kept.out, "merged")[0] == "100.00"
+    assert row_of(replaced.out, "merged")[0] == "50.00"
+
+
 def test_json_and_csv_carry_what_the_table_shows(cra, world):
     outs = world.root / "out.json", world.root / "out.csv"
     result = cra("evaluate", world.lines, "--by-type", "--bootstrap", 50, "--json", outs[0],
@@ -122,6 +129,16 @@ def test_json_and_csv_carry_what_the_table_shows(cra, world):
         rows = {(row["rule"], row["type"]): row for row in csv.DictReader(file)}
     assert float(rows["merged", "CW"]["mIoU"]) == report["by_type"]["merged"]["CW"]["mIoU"]
     assert ("blind: centre second", "") in rows
+
+
+def test_every_question_can_be_written_down(cra, world):
+    out = world.root / "questions.csv"
+    cra("evaluate", world.lines, world.weights, "--questions", out)
+    with open(out, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 6 * 3
+    assert {row["rule"] for row in rows} == {"post-hoc", "windows", "merged"}
+    assert all(row["grounded"] == "True" for row in rows if row["rule"] == "merged")
 
 
 def test_official_leaves_out_what_is_missing(cra, world):
