@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from cra_lib.blind import BLIND_ROWS, blind_spans
+from cra_lib.metrics import METRICS
 
 
 def test_intervals_are_where_their_names_say():
@@ -30,3 +32,20 @@ def test_the_random_fifth_has_its_length_and_follows_the_seed():
     np.testing.assert_allclose(np.diff(first, axis=1), 20.0)
     assert first.min() >= 0 and first.max() <= 100 and first[:, 0].std() > 15
     assert (first == again).all() and (first != other).any()
+
+
+@pytest.mark.shared
+def test_the_documented_rows_are_those_of_the_official_test_split(shared_data, repository):
+    from cra_lib.data.annotations import read_truths
+    from cra_lib.paths import DataFiles
+    from cra_lib.scores import blind_scores
+
+    rows = blind_scores([], read_truths(DataFiles(shared_data / "nextgqa"), "test"))
+    documented = 0
+    for line in (repository / "docs" / "evaluator.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0] in rows and len(cells) == 7:
+            expected = [f"{rows[cells[0]][metric]:.2f}" for metric in METRICS[2:]]
+            assert cells[1:] == expected, cells[0]
+            documented += 1
+    assert documented == 6
