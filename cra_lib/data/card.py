@@ -51,23 +51,25 @@ def data_card(
     *,
     facts: Mapping[str, Any] | None = None,
     disjoint: Sequence[str] | None = None,
+    splits: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Validate a prepared dataset and describe it.
 
     Args:
         facts: further entries of the card, such as where the training questions come from.
         disjoint: the splits that may not share a video; None means all.
+        splits: the splits to describe; None means all.
 
     Raises:
         InputError: a file is missing or damaged, a video is in two splits, stamps or features of
             a video are missing or not finite.
     """
-    questions = {split: read_questions(files.questions(split)) for split in SPLITS[dataset]}
-    check_disjoint({split: questions[split] for split in disjoint or SPLITS[dataset]})
-    card: dict[str, Any] = {"dataset": dataset, **(facts or {})}
-    card["splits"] = {
-        split: _split_card(files, split, questions[split]) for split in SPLITS[dataset]
+    questions = {
+        split: read_questions(files.questions(split)) for split in splits or SPLITS[dataset]
     }
+    check_disjoint({split: questions[split] for split in disjoint or questions})
+    card: dict[str, Any] = {"dataset": dataset, **(facts or {})}
+    card["splits"] = {split: _split_card(files, split, asked) for split, asked in questions.items()}
     card["features"] = _feature_card(files, questions)
     card["warnings"] = _warnings(card, facts or {})
     return card

@@ -2,15 +2,14 @@
 
 reading    score reports, histories and predictions as tidy tables
 building   the tables of the paper and of the report
-writing    files, and the README's result table
+writing    Markdown, CSV and HTML files
 """
 
 from cra_lib.tables.building import (
     ablation_table,
-    answer_cooccurrence,
     bias_table,
     blind_table,
-    dataset_statistics,
+    dataset_table,
     faithfulness_table,
     interval_table,
     labelled,
@@ -18,7 +17,6 @@ from cra_lib.tables.building import (
     question_counts,
     reference_table,
     seed_table,
-    segment_ratios,
     type_table,
 )
 from cra_lib.tables.reading import (
@@ -38,7 +36,6 @@ from cra_lib.tables.writing import (
     SavedTable,
     to_html,
     to_markdown,
-    write_readme,
     write_table,
 )
 
@@ -47,10 +44,9 @@ __all__ = [
     "SavedTable",
     "ablation",
     "ablation_table",
-    "answer_cooccurrence",
     "bias_table",
     "blind_table",
-    "dataset_statistics",
+    "dataset_table",
     "faithfulness_table",
     "interval_table",
     "iop_of_questions",
@@ -67,10 +63,8 @@ __all__ = [
     "reference_table",
     "score_table",
     "seed_table",
-    "segment_ratios",
     "to_html",
     "to_markdown",
     "type_table",
-    "write_readme",
     "write_table",
 ]

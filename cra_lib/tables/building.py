@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,6 @@ import pandas as pd
 from cra_lib.blind import BLIND_ROWS
 from cra_lib.figures.style import in_order, look
 from cra_lib.metrics import METRICS
-from cra_lib.records import Question, Truth
 from cra_lib.tables.reading import Report
 
 HEADLINE = ("Acc@QA", "Acc@GQA", "mIoU")
@@ -25,73 +25,32 @@ OUTCOMES = (
 )
 
 
-def dataset_statistics(
-    questions: Mapping[str, Sequence[Question]], truths: Mapping[str, Mapping[str, Truth]]
-) -> pd.DataFrame:
-    """One row a split: counts, and mean lengths where the evidence is annotated.
-
-    Args:
-        questions: split -> its questions.
-        truths: split -> its truths; a split without annotated evidence is left out.
-    """
-    rows = []
-    for split, asked in questions.items():
-        known = truths.get(split, {})
-        spans = [span for truth in known.values() for span in truth.segments]
-        durations = {truth.video_id: truth.duration for truth in known.values()}
-        lengths = [span.end - span.start for span in spans]
-        ratios = segment_ratios(known)
-        rows.append(
-            {
-                "split": split,
-                "videos": len({question.video_id for question in asked}),
-                "questions": len(asked),
-                "segments": len(spans) or np.nan,
-                "segment (s)": fmean(lengths) if lengths else np.nan,
-                "video (s)": fmean(durations.values()) if durations else np.nan,
-                "segment / video": fmean(ratios) if ratios else np.nan,
-            }
-        )
-    return pd.DataFrame(rows).astype({"segments": "Int64"})
+CARD_NAMES = {
+    "videos": "videos",
+    "questions": "questions",
+    "segments": "segments",
+    "mean_segment_s": "segment (s)",
+    "mean_video_s": "video (s)",
+    "mean_ratio": "segment / video",
+}
+"""Entry of a split in data_card.json -> heading."""
 
 
-def segment_ratios(truths: Mapping[str, Truth]) -> list[float]:
-    """Length of every annotated segment relative to its video, as annotated (not clipped)."""
-    return [
-        (span.end - span.start) / truth.duration
-        for truth in truths.values()
-        for span in truth.segments
+def dataset_table(card: Mapping[str, Any]) -> pd.DataFrame:
+    """One row a split of a data card: counts, and mean lengths where evidence is annotated."""
+    rows = [
+        {"split": split} | {head: facts.get(name) or None for name, head in CARD_NAMES.items()}
+        for split, facts in card["splits"].items()
     ]
+    return pd.DataFrame(rows).astype(dict.fromkeys(("videos", "questions", "segments"), "Int64"))
 
 
-def question_counts(questions: Mapping[str, Iterable[Question]]) -> pd.DataFrame:
-    """Questions per split (rows) and type (columns)."""
-    rows = [(split, question.type) for split, asked in questions.items() for question in asked]
-    table = pd.DataFrame(rows, columns=["split", "type"])
-    kinds = [kind for kind in TYPE_ORDER if kind in set(table["type"])]
-    kinds += sorted(set(table["type"]) - set(kinds))
-    return pd.crosstab(table["split"], table["type"]).reindex(list(questions))[kinds]
-
-
-def answer_cooccurrence(
-    questions: Iterable[Question], words: Sequence[str], top: int = 8
-) -> pd.DataFrame:
-    """Percent of the questions with each word that have each right answer (Fig. 1b).
-
-    Rows are the ``top`` answers whose shares differ most between the words. A question that holds
-    several of the words is left out: it says nothing about their difference.
-    """
-    found = []
-    for question in questions:
-        held = set(question.text.lower().replace("?", " ").split()) & set(words)
-        if len(held) == 1 and question.answer is not None:
-            found.append((question.choices[question.answer].strip(), held.pop()))
-    pairs = pd.DataFrame(found, columns=["answer", "word"])
-    counts = pd.crosstab(pairs["answer"], pairs["word"]).reindex(columns=list(words), fill_value=0)
-    shares = 100 * counts / counts.sum().clip(lower=1)
-    spread = (shares.max(axis=1) - shares.min(axis=1)).sort_values(ascending=False, kind="stable")
-    chosen = shares.loc[spread.index[:top]]
-    return chosen.sort_values(list(words)[0], ascending=False, kind="stable")
+def question_counts(card: Mapping[str, Any]) -> pd.DataFrame:
+    """Questions per split (rows) and type (columns) of a data card."""
+    counts = {split: facts["types"] for split, facts in card["splits"].items()}
+    kinds = {kind for types in counts.values() for kind in types}
+    order = [kind for kind in TYPE_ORDER if kind in kinds] + sorted(kinds - set(TYPE_ORDER))
+    return pd.DataFrame(counts).T.reindex(columns=order).fillna(0).astype(int)
 
 
 def main_table(

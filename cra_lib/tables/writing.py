@@ -9,11 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cra_lib.paths import atomic, require
-from cra_lib.records import InputError
-
-MARKERS = ("<!-- results:start -->", "<!-- results:end -->")
-"""Between these two lines of the README stands the result table; nobody edits it by hand."""
+from cra_lib.paths import atomic
 
 
 @dataclass(frozen=True)
@@ -96,21 +92,3 @@ def write_table(table: pd.DataFrame, folder: Path, name: str) -> SavedTable:
         with atomic(Path(folder) / f"{name}.{suffix}") as partial:
             partial.write_text(text, encoding="utf-8")
     return SavedTable(Path(folder) / f"{name}.md", texts["html"])
-
-
-def write_readme(readme: Path, text: str) -> bool:
-    """Put ``text`` between the README's markers; True where that changed anything.
-
-    Raises:
-        InputError: the file or its markers are missing.
-    """
-    old = require(readme, "README", "Run this in a clone of the repository.").read_text("utf-8")
-    start, end = MARKERS
-    if old.count(start) != 1 or old.count(end) != 1 or old.index(start) > old.index(end):
-        raise InputError(f"{readme}: expected the lines {start} and {end}, once each, in order.")
-    before, after = old.split(start)[0], old.split(end)[1]
-    new = f"{before}{start}\n{text.strip()}\n{end}{after}"
-    if new != old:
-        with atomic(readme) as partial:
-            partial.write_text(new, encoding="utf-8")
-    return new != old
