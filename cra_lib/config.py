@@ -258,7 +258,11 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "no-causal-released": _merge(_RELEASED, _NO_CAUSAL),
     "no-vci-released": _merge(_RELEASED, {"model": {"front_door": "none"}}),
     "post-hoc-released": _merge(_TEMP_CLIP, _NO_STAGE, {"model": {"text_pooling": "padded"}}),
-    "ng+-released": _merge(_TEMP_CLIP, _GAUSSIAN, {"model": {"text_pooling": "padded"}}),
+    "ng+-released": _merge(
+        _TEMP_CLIP,
+        _GAUSSIAN,
+        {"model": {"text_pooling": "padded", "question_stage_query": "question"}},
+    ),
 }
 """Variant name -> what it changes. Every row of the paper's tables is one name."""
 
