@@ -59,6 +59,12 @@ def with_weight_spans(
     if not chosen:
         return dict(predictions)
     times = [_times(p, truths[p.key].video_id, stamps) for p in chosen]
+    odd = next((p for p in chosen if len(p.frame_weights) != len(chosen[0].frame_weights)), None)
+    if odd is not None:
+        raise InputError(
+            f"{odd.key!r}: expected {len(chosen[0].frame_weights)} weights as for "
+            f"{chosen[0].key!r}, got {len(odd.frame_weights)}."
+        )
     durations = np.array([truths[p.key].duration for p in chosen], float)
     weights = np.array([p.frame_weights for p in chosen], float)
     rules = all_spans(weights, np.array(times, float), durations, settings or SpanSettings())

@@ -74,7 +74,7 @@ def read_any(path: Path, split: str = "") -> Loaded:
             return Loaded(_read_lines(path), {})
         if path.suffix == ".csv":
             return Loaded(read_table(path), {})
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, csv.Error):
         raise InputError(f"{path}: not a UTF-8 text file; is it compressed?") from None
     content = read_json_object(path)
     sample = next(iter(content.values()))
@@ -127,7 +127,9 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
     try:
         content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{path}: not valid JSON ({error}); is the file truncated?") from None
     if not isinstance(content, dict) or not content:
         raise InputError(
@@ -186,7 +188,7 @@ def weights_of(content: Mapping[str, Any], path: Path) -> dict[str, Prediction]:
     count = len(first) if isinstance(first, list) else 0
     predictions = {}
     for key, values in content.items():
-        if not isinstance(values, list) or not _all_numbers(values):
+        if not isinstance(values, list) or not values or not _all_numbers(values):
             raise InputError(
                 f"{path}, key {key!r}: expected a list of finite weights, one a frame, "
                 f"got {_short(values)}."
@@ -216,6 +218,8 @@ def read_table(path: Path) -> dict[str, Prediction]:
         for number, row in enumerate(rows, start=2):
             where = f"{path}, row {number}"
             key = row["key"] if "key" in columns else f"{row['video_id']}_{row['qid']}"
+            if not key:
+                raise InputError(f'{where}: the "key" is empty.')
             if key in predictions:
                 raise InputError(f"{where}: key {key!r} was already given; keep one of the two.")
             predictions[key] = _table_row(key, row, where)

@@ -89,7 +89,8 @@ def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> PairedCounts:
     only_second = int((second_right & ~first_right).sum())
     if only_first + only_second == 0:
         return PairedCounts(0, 0, 1.0)
-    from scipy.stats import binomtest
+    # scipy.stats has this test too, but takes a second to import.
+    from scipy.special import bdtr
 
-    test = binomtest(only_first, only_first + only_second, 0.5)
-    return PairedCounts(only_first, only_second, float(test.pvalue))
+    tail = bdtr(min(only_first, only_second), only_first + only_second, 0.5)
+    return PairedCounts(only_first, only_second, min(1.0, 2 * float(tail)))

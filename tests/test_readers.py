@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cra_lib import derived_spans, readers
 from cra_lib.records import InputError, Prediction, Span, Truth, write_predictions
@@ -122,6 +125,9 @@ MANGLED = {
         '{"qid": 1, "pred_relevant_windows": [[1, 2]]}\n' * 2,
         "line 2: key '1' was already",
     ),
+    "no weights": ("w.json", {"1_0": []}, "list of finite weights"),
+    "nested without end": ("a.json", "[" * 100_000, "not valid JSON"),
+    "csv without key": ("a.csv", "prediction,key\n1\n", 'row 2: the "key" is empty'),
     "csv columns": ("a.csv", "video,answer\n1,2\n", 'expected a column "key"'),
     "csv cell": ("a.csv", "key,prediction\n1_0,b\n", "row 2: 'prediction' should be the index"),
     "csv NaN": ("a.csv", "key,start,end\n1_0,nan,2\n", "row 2: 'start' should be a finite"),
@@ -137,6 +143,35 @@ def test_mangled_files_are_refused(write, name, content, message):
     with pytest.raises(InputError, match=message) as refusal:
         readers.read_any(path)
     assert str(path) in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=8,
+)
+fields = st.sampled_from(["key", "prediction", "answer", "qid", "vid", "pred_relevant_windows"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(["1_0", "1_1"]) | fields, json_values),
+    st.sampled_from([".json", ".jsonl", ".csv"]),
+    st.integers(0, 60),
+)
+def test_no_content_gets_past_or_crashes_the_readers(tmp_path_factory, content, suffix, cut):
+    path = tmp_path_factory.getbasetemp() / f"fuzz{suffix}"
+    text = json.dumps(content)
+    path.write_text(text if cut > 50 else text[: len(text) - cut], encoding="utf-8")
+    try:
+        predictions = readers.read_any(path).predictions
+    except InputError as refusal:
+        assert "\n" not in str(refusal) or "\n" in text
+        return
+    for prediction in predictions.values():
+        assert prediction.answer is None or type(prediction.answer) is int
+        assert all(np.isfinite(span).all() for span in prediction.spans.values())
+        assert np.isfinite(prediction.frame_weights or 0.0).all()
 
 
 def test_a_missing_file_is_refused(tmp_path):
@@ -212,6 +247,15 @@ class TestWeights:
         settings = SpanSettings(windows="released")
         found = derived_spans.with_weight_spans(bare, TRUTH, {"1": self.times}, settings)
         assert found["1_0"].spans["windows"] == pytest.approx((7.5, 12.9))
+
+    def test_uneven_weights_are_refused(self):
+        uneven = {
+            "1_0": Prediction("1_0", frame_weights=self.weights, frame_times=self.times),
+            "1_1": Prediction("1_1", frame_weights=(0.5, 0.5), frame_times=(1.0, 2.0)),
+        }
+        truths = TRUTH | {"1_1": replace(TRUTH["1_0"], key="1_1")}
+        with pytest.raises(InputError, match="'1_1': expected 32 weights as for '1_0', got 2"):
+            derived_spans.with_weight_spans(uneven, truths)
 
     @pytest.mark.parametrize(
         ("stamps", "message"),

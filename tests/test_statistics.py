@@ -78,3 +78,5 @@ def test_mcnemar_is_the_exact_binomial_test():
     assert (counts.only_first, counts.only_second) == (9, 3)
     assert counts.p_value == pytest.approx(2 * (1 + 12 + 66 + 220) / 2**12)
     assert statistics.mcnemar(first, first) == (0, 0, 1.0)
+    assert statistics.mcnemar(first[:12], ~first[:12]).p_value == counts.p_value
+    assert statistics.mcnemar(first[8:10], first[9:7:-1]).p_value == 1.0

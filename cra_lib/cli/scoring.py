@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -307,17 +309,27 @@ def _flat_rows(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 def _write_json(path: Path | None, document: dict[str, Any]) -> None:
     if path:
-        with atomic(path) as partial:
+        with _writing(path) as partial:
             partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     import csv
 
-    with atomic(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
+    with _writing(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    """As `atomic`; a place that cannot be written to is the user's mistake, not ours."""
+    try:
+        with atomic(path) as partial:
+            yield partial
+    except OSError as error:
+        raise InputError(f"Cannot write {path} ({error.strerror}); choose another place.") from None
 
 
 def _note(text: str) -> None:

@@ -206,6 +206,11 @@ def test_impossible_predictions_are_refused(cra, world, content, message):
     assert message in result.err
 
 
+def test_a_place_that_cannot_be_written_to_is_refused(cra, world):
+    result = cra("evaluate", world.spans, "--json", world.spans / "out.json")
+    assert result.code == 2 and "Cannot write" in result.err
+
+
 def test_an_unknown_split_lists_those_there_are(cra, world):
     result = cra("evaluate", world.spans, "--truth", world.truth, "--split", "tets", truth=False)
     assert result.code == 2 and "No split 'tets'" in result.err and "there are: val" in result.err
