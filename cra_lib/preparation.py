@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,12 +107,14 @@ def read_splits(files: DataFiles, splits: Sequence[str]) -> dict[str, Asked]:
     }
 
 
-def preview(path: Path, duration: float, count: int = 4) -> tuple[np.ndarray, tuple[float, ...]]:
-    """``count`` evenly spread frames of a video, uint8 [count, H, W, 3], and their seconds.
+def preview(files: DataFiles, truth: Truth, count: int = 4) -> tuple[np.ndarray, tuple[float, ...]]:
+    """``count`` evenly spread frames of a question's video, uint8 [count, H, W, 3], and seconds.
 
     Where the video is not there (features alone were published), the frames are grey.
     """
-    times = tuple(float(t) for t in ((np.arange(count) + 0.5) * duration / count).round(2))
+    middles = (np.arange(count) + 0.5) * truth.duration / count
+    times = tuple(float(time) for time in middles.round(2))
+    path = files.video(truth.video_id)
     if not path.exists():
         return np.full((count, 90, 120, 3), 200, np.uint8), times
     from cra_lib.video.frames import read_frames

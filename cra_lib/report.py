@@ -16,7 +16,7 @@ import pandas as pd
 
 from cra_lib.check import Cell, compare_all
 from cra_lib.figures.catalogue import FIGURES, SECTIONS, TABLES
-from cra_lib.figures.style import in_order, look
+from cra_lib.figures.style import DPI, in_order, look
 from cra_lib.manifest import read_manifest
 from cra_lib.metrics import METRICS
 from cra_lib.paths import ResultFiles, atomic, expected_json, published_csv, require
@@ -25,6 +25,8 @@ from cra_lib.tables.building import with_interval
 from cra_lib.tables.reading import read_runtimes, read_scores
 from cra_lib.tables.writing import to_html
 
+PAGE_SCALE = 130 / DPI
+"""Pixels of the page for one pixel of a figure."""
 HEADLINE = ("Acc@QA", "Acc@GQA", "mIoU")
 RUN_COLUMNS = {
     "variant": "variant",
@@ -48,6 +50,8 @@ class Picture(NamedTuple):
     alt: str
     source: str
     """The PNG as a data address."""
+    width: int
+    """Width on the page, in pixels of the page."""
     pdf: str
     """Address of the PDF relative to the page; empty where there is none."""
 
@@ -118,10 +122,13 @@ def read_pictures(results: ResultFiles) -> dict[str, Picture]:
     for name, item in FIGURES.items():
         png, pdf = (results.figures / f"{name}.{suffix}" for suffix in ("png", "pdf"))
         if png.exists():
-            data = base64.b64encode(png.read_bytes()).decode()
+            content = png.read_bytes()
+            data = base64.b64encode(content).decode()
+            # The header of every PNG holds its width in bytes 16 to 19.
+            width = round(int.from_bytes(content[16:20], "big") * PAGE_SCALE)
             address = f"{results.figures.name}/{pdf.name}" if pdf.exists() else ""
             pictures[name] = Picture(
-                name, item.caption, item.alt, f"data:image/png;base64,{data}", address
+                name, item.caption, item.alt, f"data:image/png;base64,{data}", width, address
             )
     return pictures
 

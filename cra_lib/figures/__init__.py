@@ -25,12 +25,11 @@ from cra_lib.figures.scores import (
     same_video_overlap,
     score_points,
 )
-from cra_lib.figures.spans import Case, answer_strips, attention_over_time, span_distributions
-from cra_lib.figures.style import save
+from cra_lib.figures.spans import answer_strips, attention_over_time, case_of, span_distributions
+from cra_lib.figures.style import clear, in_order, save
 from cra_lib.figures.training import training_curves, validation_curves
 
 __all__ = [
-    "Case",
     "ablation_bars",
     "answer_cooccurrence",
     "answer_strips",
@@ -38,9 +37,12 @@ __all__ = [
     "bias_study",
     "by_type",
     "calibration",
+    "case_of",
+    "clear",
     "evidence_strip",
     "faithfulness_bars",
     "faithfulness_square",
+    "in_order",
     "iop_histogram",
     "question_counts",
     "same_video_overlap",

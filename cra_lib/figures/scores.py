@@ -236,12 +236,12 @@ def calibration(reports: Mapping[str, Mapping]) -> Figure:
     """Accuracy against confidence of the chosen answer; on the diagonal a model knows itself.
 
     Args:
-        reports: variant -> the ``calibration`` part of its score report.
+        reports: variant -> the ``calibration`` part of its score report; empty ones are left out.
     """
     figure = blank(COLUMN, 3.3)
     axes = figure.add_subplot()
     axes.plot((0, 100), (0, 100), color=GREY, linewidth=1)
-    for variant in in_order(reports):
+    for variant in in_order(name for name, report in reports.items() if report):
         bins = [one for one in reports[variant]["bins"] if one["questions"]]
         style = look(variant)
         label = f"{style.label}, {reports[variant]['error']:.1f}"

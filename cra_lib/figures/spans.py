@@ -73,6 +73,26 @@ class Case(NamedTuple):
     """When those frames are shown, in seconds."""
 
 
+def case_of(
+    key: str,
+    asked: tuple[Sequence[Question], Mapping[str, Truth]],
+    predictions: Mapping[str, Prediction],
+    rule: str,
+    clip: tuple[np.ndarray, Sequence[float]],
+) -> Case:
+    """The case of one question.
+
+    Args:
+        asked: questions and truths of its split.
+        rule: which of the prediction's intervals to draw.
+        clip: frames of its video and their seconds.
+    """
+    questions, truths = asked
+    [question] = [question for question in questions if question.key == key]
+    prediction = predictions[key]
+    return Case(question, truths[key], prediction, prediction.spans[rule], *clip)
+
+
 @styled
 def attention_over_time(case: Case) -> Figure:
     """Frame weights with and without smoothing over real frames, and the truth (Fig. 6)."""

@@ -17,7 +17,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cra_lib.paths import atomic
+from cra_lib.paths import ResultFiles, atomic
 
 COLUMN = 3.4
 """Width of one column of the paper, in inches."""
@@ -123,6 +123,13 @@ def blank(width: float = COLUMN, height: float = 2.2) -> Figure:
 def percent_axis(axes: Axes, which: str = "y", top: float | None = 100) -> None:
     """Start the axis at zero and end it at ``top`` percent."""
     (axes.set_ylim if which == "y" else axes.set_xlim)(0, top)
+
+
+def clear(results: ResultFiles) -> None:
+    """Remove the figures and tables of an earlier run, so that none outlives its data."""
+    for folder in (results.figures, results.tables):
+        for path in folder.glob("*.*"):
+            path.unlink()
 
 
 @dataclass(frozen=True)

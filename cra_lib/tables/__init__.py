@@ -5,6 +5,7 @@ building   the tables of the paper and of the report
 writing    Markdown, CSV and HTML files
 """
 
+from cra_lib.metrics import METRICS
 from cra_lib.tables.building import (
     ablation_table,
     bias_table,
@@ -22,8 +23,10 @@ from cra_lib.tables.building import (
 from cra_lib.tables.reading import (
     Report,
     ablation,
+    first_seed,
     iop_of_questions,
     predictions_of,
+    random_examples,
     read_histories,
     read_object,
     read_published,
@@ -40,6 +43,7 @@ from cra_lib.tables.writing import (
 )
 
 __all__ = [
+    "METRICS",
     "Report",
     "SavedTable",
     "ablation",
@@ -48,12 +52,14 @@ __all__ = [
     "blind_table",
     "dataset_table",
     "faithfulness_table",
+    "first_seed",
     "interval_table",
     "iop_of_questions",
     "labelled",
     "main_table",
     "predictions_of",
     "question_counts",
+    "random_examples",
     "read_histories",
     "read_object",
     "read_published",

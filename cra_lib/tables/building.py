@@ -202,4 +202,6 @@ def labelled(table: pd.DataFrame) -> pd.DataFrame:
     """A table by variant (rows or columns) with the variants' names as readers know them."""
     names = {v: look(v).label for v in [*table.index.astype(str), *table.columns.astype(str)]}
     known = {name: label for name, label in names.items() if name != label}
-    return table.rename(index=known, columns=known)
+    return table.rename(index=known, columns=known).rename_axis(
+        index=lambda name: name or "method", columns=None
+    )

@@ -14,7 +14,9 @@ from cra_lib.comparison import compare
 from cra_lib.metrics import (
     METRICS,
     best_overlap,
+    prediction_answers,
     prediction_spans,
+    question_scores,
     truth_table,
 )
 from cra_lib.paths import ResultFiles, RunFiles, require
@@ -63,6 +65,15 @@ def read_reports(results: ResultFiles) -> list[Report]:
             rule = rule if rule in rules else rules[0]
             reports.append(Report(variant, seed, split, rule, content))
     return reports
+
+
+def first_seed(reports: list[Report], split: str) -> dict[str, Report]:
+    """Variant -> its report on one split with the smallest seed, for figures of one run each."""
+    found: dict[str, Report] = {}
+    for report in sorted(reports, key=lambda report: report.seed):
+        if report.split == split:
+            found.setdefault(report.variant, report)
+    return found
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -185,3 +196,31 @@ def read_published(path: Path, dataset: str, split: str) -> pd.DataFrame:
     split = "val" if dataset == "star" and split == "test" else split
     rows = rows[(rows.dataset == dataset) & (rows.split == split) & (rows.kind == "main")]
     return rows[rows.supervision == "weak"].reset_index(drop=True)
+
+
+def random_examples(
+    predictions: Mapping[str, Prediction],
+    truths: Mapping[str, Truth],
+    rule: str,
+    count: int = 3,
+    seed: int = 0,
+) -> list[str]:
+    """Keys of ``count`` questions answered right and grounded, then of ``count`` that were not.
+
+    Drawn at random, no video twice; fewer where there are not so many.
+    """
+    table = truth_table(truths)
+    scores = question_scores(
+        prediction_spans(predictions, rule, table), prediction_answers(predictions, table), table
+    )
+    good = scores.right & scores.grounded
+    keys: list[str] = []
+    videos: set[int] = set()
+    for wanted in (good, ~good):
+        rows = np.random.default_rng(seed).permutation(np.flatnonzero(wanted & scores.has_span))
+        room = len(keys) + count
+        for row in rows:
+            if len(keys) < room and table.videos[row] not in videos:
+                keys.append(table.keys[row])
+                videos.add(int(table.videos[row]))
+    return keys
