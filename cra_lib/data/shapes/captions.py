@@ -29,7 +29,7 @@ from cra_lib.data.shapes.world import (
 PLACES = {"beach": "at the beach", "forest": "in the forest", "snow": "in the snow",
           "city": "in the city"}  # fmt: skip
 NOTHING = "nothing"
-TOPICS = ("event", "action", "actor", "scene", "weather")
+TOPICS = ("event", "action", "actor", "colour", "noun", "scene", "weather")
 IDLE_SHARE, DRY_SHARE = 0.15, 0.4
 
 
@@ -49,10 +49,14 @@ class Shot(NamedTuple):
             return getattr(self, topic) or NOTHING
         if self.event is None:
             return NOTHING
-        name = self.actors[self.event.actor].name
-        return {"event": f"{name} {self.event.action}", "action": self.event.action, "actor": name}[
-            topic
-        ]
+        actor = self.actors[self.event.actor]
+        return {
+            "event": f"{actor.name} {self.event.action}",
+            "action": self.event.action,
+            "actor": actor.name,
+            "colour": actor.colour,
+            "noun": actor.noun,
+        }[topic]
 
 
 def draw_shot(rng: random.Random) -> Shot:
@@ -95,6 +99,10 @@ def _wordings(topic: str, label: str, rng: random.Random) -> list[str]:
         return ["nothing happens", "nobody does anything"]
     if topic == "action":
         return list(ACTIONS[label])
+    if topic == "colour":
+        return [f"the {label} one", f"something {label} does it"]
+    if topic == "noun":
+        return [f"the {label}", f"a {label} does it"]
     if topic == "actor":
         verb = rng.choice(("do", "react"))
         return [f"the {label}", f"the {label} does it", f"what did the {label} do",
@@ -134,6 +142,8 @@ def labels(topic: str) -> list[str]:
         "event": [f"{name} {action}" for name in names for action in ACTIONS] + [NOTHING],
         "action": [*ACTIONS, NOTHING],
         "actor": [*names, NOTHING],
+        "colour": [*COLOURS, NOTHING],
+        "noun": [*NOUNS, NOTHING],
         "scene": list(SCENES),
         "weather": [*WEATHER, NOTHING],
     }[topic]

@@ -39,6 +39,8 @@ from cra_lib.video.frames import write_video
 SIZES = {"train": 400, "val": 60, "test_iid": 100, "test": 100, "test_ood": 100}
 """Videos per split."""
 NUM_FRAMES = 32
+ENCODING = {"quality": 23, "keyframe_every": 2.0}
+"""How videos are compressed: x264's rate factor, and seconds between places to seek to."""
 
 
 class Clip(NamedTuple):
@@ -153,12 +155,11 @@ def _render(clips: Sequence[Clip], files: DataFiles, workers: int, progress: boo
 
 
 def _mark(world: World) -> str:
-    return hashlib.sha256(repr(world).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((world, ENCODING)).encode()).hexdigest()[:16]
 
 
 def _write_clip(files: DataFiles, clip: Clip) -> str:
-    frames = render_frames(clip.world)
-    write_video(files.video(clip.video_id), frames, FPS, quality=23, keyframe_every=2.0)
+    write_video(files.video(clip.video_id), render_frames(clip.world), FPS, **ENCODING)
     return clip.video_id
 
 

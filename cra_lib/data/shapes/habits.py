@@ -15,6 +15,7 @@ known exactly. With beta = 0 the habits are cut off: the interventional distribu
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 from cra_lib.data.shapes.world import ACTIONS, NOUNS, SCENES
@@ -63,6 +64,7 @@ def _mix(in_habit: bool, strength: float) -> float:
     return (1 - strength) / len(NAMES) + strength * in_habit / 2
 
 
+@cache
 def keep_probability(action: str, noun: str, scene: str, bias: Bias) -> float:
     """How often a question whose answer is `action` is kept: the likeliest action always is."""
     likeliest = max(action_probability(name, noun, scene, bias) for name in NAMES)
