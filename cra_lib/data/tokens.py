@@ -110,7 +110,7 @@ def length_chunks(lengths: np.ndarray, budget: int) -> list[np.ndarray]:
     """Cut N texts into runs of similar length and about ``budget`` tokens each, shortest first.
 
     >>> [chunk.tolist() for chunk in length_chunks(np.array([9, 3, 9, 4]), budget=13)]
-    [[1, 3, 0], [2]]
+    [[1, 3], [0, 2]]
     """
     order = np.argsort(lengths, kind="stable")
     tokens = np.cumsum(lengths[order])
