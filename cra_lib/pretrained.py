@@ -22,6 +22,7 @@ from torch import nn
 
 from cra_lib.config import ModelConfig
 from cra_lib.model import CRA, TempCLIP, build_model
+from cra_lib.parameters import count_parameters
 from cra_lib.paths import atomic, require
 from cra_lib.records import InputError
 
@@ -93,12 +94,6 @@ def fit_state(model: nn.Module, state: dict[str, torch.Tensor], where: str) -> N
     model.load_state_dict(state)
 
 
-def count_parameters(model: nn.Module) -> dict[str, int]:
-    """Parameters of each part of the model, and ``total``."""
-    parts = {name: sum(p.numel() for p in part.parameters()) for name, part in _parts(model)}
-    return {**parts, "total": sum(p.numel() for p in model.parameters())}
-
-
 def model_card(model: CRA | TempCLIP) -> str:
     """What a reader of the folder should know, as Markdown with the hub's header."""
     kind, settings = type(model).__name__, model.settings.model_dump(mode="json")
@@ -118,12 +113,6 @@ def model_card(model: CRA | TempCLIP) -> str:
 
 def _class_name(model: nn.Module) -> str:
     return "CRA" if isinstance(model, CRA) else "TempCLIP"
-
-
-def _parts(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The model's parts, with the text encoder's backbone apart from its head."""
-    parts = [(name, part) for name, part in model.named_children() if name != "text"]
-    return [(f"text.{name}", part) for name, part in model.text.named_children()] + parts
 
 
 def _shape(state: dict[str, torch.Tensor], name: str) -> list[int] | None:
