@@ -71,11 +71,16 @@ def test_score_files_are_set_among_published_rows(published, score_file):
     assert "post-hoc (inferred)" in text and "zero-shot" in text
 
 
+def test_star_is_tested_on_what_papers_call_validation(published, score_file):
+    rows = leaderboard.board(published, [score_file], "star", "test")
+    assert {"> mine", "CRA", "NG+"} <= {row["method"] for row in rows}
+
+
 def test_refusals(published, score_file, tmp_path):
     with pytest.raises(InputError, match="Unknown metric 'GQA'"):
         leaderboard.board(published, [], "nextgqa", "test", sort="GQA")
-    with pytest.raises(InputError, match="Nothing published for star test; .* star val"):
-        leaderboard.board(published, [], "star", "test")
+    with pytest.raises(InputError, match="Nothing published for shapes test; .* star val"):
+        leaderboard.board(published, [], "shapes", "test")
     with pytest.raises(InputError, match="scores split 'test', not 'val'"):
         leaderboard.board(published, [score_file], "star", "val")
     other = tmp_path / "other.json"

@@ -239,9 +239,10 @@ def test_blind_rows_need_no_model(cra, world):
 def test_leaderboard_sets_scores_among_published_rows(cra, world, repository):
     scores = world.root / "mine.json"
     cra("evaluate", world.lines, "--json", scores)
+    scores.write_text(scores.read_text().replace('"split": "val"', '"split": "test"'))
     where = ["--published", repository / "results" / "published.csv", "--dataset", "star"]
     out = world.root / "board.csv"
-    result = cra("leaderboard", scores, *where, "--split", "val", "--csv", out, truth=False)
+    result = cra("leaderboard", scores, *where, "--csv", out, truth=False)
     assert result.code == 0 and "> mine" in result.out and "GroundFormer" in result.out
     assert out.read_text().startswith("method,backbone,supervision,span_rule,Acc@GQA")
 
