@@ -2,8 +2,110 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+from cra_lib.paths import DataFiles, ResultFiles, dataset_dir, profile_path, repository_root
+from cra_lib.records import InputError
+
+Dataset = Annotated[str, typer.Argument(help="shapes, nextgqa or star.")]
+Workers = Annotated[int, typer.Option(min=1, help="Threads; the centres do not depend on it.")]
+confounders_app = typer.Typer(help="Confounder dictionaries.", no_args_is_help=True)
+
+
+@confounders_app.command()
+def sample(
+    dataset: Dataset = "shapes",
+    profile: Annotated[str, typer.Option(help="quick or paper.")] = "quick",
+    data_dir: Annotated[Path, typer.Option("--data", help="Folder of the datasets.")] = Path(
+        "data"
+    ),
+    results_dir: Annotated[Path | None, typer.Option("--results", help="Where the card goes.")] = (
+        None
+    ),
+    parser: Annotated[str | None, typer.Option(help='A spaCy model, or "rules".')] = None,
+    node_encoder: Annotated[str | None, typer.Option(help="Text encoder of the nodes.")] = None,
+    num_confounders: Annotated[int | None, typer.Option(min=1, help="K.")] = None,
+    only: Annotated[str, typer.Option(help="language, visual or both.")] = "both",
+    workers: Workers = 1,
+) -> None:
+    """Sample the dictionaries of a prepared dataset from its training split."""
+    from cra_lib.causal.sampling import sample_language, sample_visual, write_card
+    from cra_lib.config import read_profile, run_config
+    from cra_lib.data.annotations import read_questions
+
+    if only not in {"language", "visual", "both"}:
+        raise InputError(f"--only takes language, visual or both, not {only!r}.")
+    chosen = {"parser": parser, "node_encoder": node_encoder, "num_confounders": num_confounders}
+    settings = read_profile(profile_path(dataset, profile)).get("settings", {})
+    config = run_config(dataset, profile=settings, overrides={"causal": chosen})
+    files = DataFiles(dataset_dir(data_dir, dataset))
+    results = ResultFiles(results_dir or repository_root() / "results" / dataset)
+    questions = read_questions(files.questions("train"))
+    card = results.confounders_card
+    if only != "visual":
+        out = files.language_confounders
+        part = sample_language(
+            questions,
+            out,
+            config.causal,
+            source=files.questions("train"),
+            width=config.model.width,
+            workers=workers,
+        )
+        write_card(card, language=part)
+        _print_part("language", part, out)
+    if only != "language":
+        features, out = files.features(config.data.encoder, "train"), files.visual_confounders
+        videos = {question.video_id for question in questions}
+        part = sample_visual(features, out, config.causal, video_ids=videos, workers=workers)
+        write_card(card, visual=part)
+        _print_part("visual", part, out)
+
+
+@confounders_app.command()
+def parse(
+    texts: Annotated[list[str], typer.Argument(help="Questions, each in quotes.")],
+    parser: Annotated[str, typer.Option(help='A spaCy model, or "rules".')] = "rules",
+) -> None:
+    """Show question word, subject, verbs and objects of questions."""
+    from cra_lib.causal.parsing import load_pipeline, parse_texts
+
+    for text, found in parse_texts(texts, load_pipeline(parser)).items():
+        typer.echo(text)
+        typer.echo(f"  question word: {found.question_word or '-'}")
+        for name in ("subject", "verbs", "objects"):
+            typer.echo(f"  {name}: {', '.join(getattr(found, name)) or '-'}")
+
+
+@confounders_app.command()
+def compare(
+    ours: Annotated[Path, typer.Argument(help="A dictionary of ours (.safetensors).")],
+    theirs: Annotated[Path, typer.Argument(help="The release's dictionary (.npy, torch.save).")],
+) -> None:
+    """Say how a dictionary of ours differs from one of the authors' release."""
+    from cra_lib.causal.comparison import compare_dictionaries
+    from cra_lib.causal.sampling import read_confounders
+    from cra_lib.released import read_dictionary
+
+    _, released = read_dictionary(theirs)
+    for line in compare_dictionaries(read_confounders(ours), released.numpy()):
+        typer.echo(line)
+
+
+def _print_part(name: str, part: dict, out: Path) -> None:
+    seconds = ", ".join(f"{stage} {value:.1f} s" for stage, value in part["seconds"].items())
+    using = (
+        f", parser {part['parser']!r}, nodes {part['node_encoder']!r}" if "parser" in part else ""
+    )
+    typer.echo(
+        f"{name}: {part['num_confounders']} centres{using}, {part['empty']} empty, "
+        f"inertia {part['inertia']:.6g} ({seconds}) -> {out}"
+    )
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands to the `cra` command."""
+    app.add_typer(confounders_app, name="confounders")
