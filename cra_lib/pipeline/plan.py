@@ -64,6 +64,8 @@ class Plan:
     executor: str = "local"
     cost: dict[str, float] = field(default_factory=dict)
     """Stage -> expected seconds of one job; and ``disk_gb``."""
+    digests: dict[str, str] = field(default_factory=dict)
+    """Stage -> digest of the code that it runs, taken once so that all jobs agree."""
 
     @cached_property
     def data(self) -> DataFiles:
@@ -141,6 +143,14 @@ class Plan:
             for kind, suffix in kinds
         ]
 
+    def products(self) -> list[str]:
+        """Everything that must be there in the end; a deleted file is made again."""
+        files = [*self.prepared(), *self.sampled(), str(self.results.report)]
+        for variant, seed in self.runs:
+            run = self.results.run(variant, seed)
+            files += [str(run.config), str(run.weights), *self.scored(variant, seed)]
+        return files
+
     def references(self) -> list[str]:
         """Files that the report compares with, where they exist."""
         files = published_csv(), expected_json(self.dataset)
@@ -156,14 +166,6 @@ class Plan:
             **more,
         }
         return " ".join(f"-p '{name}={value}'" for name, value in values.items())
-
-    def digest(self, stage: str) -> str:
-        """Digest of the code that a stage runs; drawing counts only where it is the product."""
-        root = repository_root()
-        if stage == "report":
-            return code_digest("import cra_lib.report", root)
-        notebook = root / "notebooks" / f"{STAGES[stage]}.ipynb"
-        return digest(notebook, root, () if stage == "figures" else DRAWING)
 
     def settings_of(self, stage: str, variant: str = "", seed: int | str = 0) -> str:
         """The settings that a stage depends on, as one comparable text."""
@@ -231,12 +233,23 @@ def make_plan(
         force=force,
         executor=executor,
         cost=chosen.get("cost", {}),
+        digests={stage: _digest(stage) for stage in STAGES},
     )
     for variant, seed in plan.runs:
         plan.config(variant, seed)  # refuses a profile with a bad setting
     if dataset != "shapes":
         _require_annotation(plan)
     return plan
+
+
+def _digest(stage: str) -> str:
+    """Digest of the code that a stage runs; drawing counts only where it is the product."""
+    root = repository_root()
+    if stage == "report":
+        return code_digest("import cra_lib.report", root)
+    notebook = root / "notebooks" / f"{STAGES[stage]}.ipynb"
+    require(notebook, f"Notebook of the stage {stage!r}", "Run from a complete clone.")
+    return digest(notebook, root, () if stage == "figures" else DRAWING)
 
 
 def available_cores() -> int:

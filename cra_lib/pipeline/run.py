@@ -40,7 +40,7 @@ def run_plan(plan: Plan, say: Callable[[str], None] = print, *, dry_run: bool = 
     _check_executor(plan.executor)
     with _only_run(plan):
         plan_file = plan.save()
-        waiting = _waiting_jobs(plan, plan_file)
+        waiting = waiting_jobs(plan, plan_file)
         for line in describe(plan, waiting):
             say(line)
         if not waiting:
@@ -53,7 +53,7 @@ def run_plan(plan: Plan, say: Callable[[str], None] = print, *, dry_run: bool = 
         started = time.time()
         status = _snakemake(plan, plan_file)
         if status != 0:
-            return _explain_failure(plan, started, say)
+            return explain_failure(plan, started, say)
         say(f"Done in {_duration(time.time() - started)}. Report: {plan.results.report}")
         return 0
 
@@ -126,7 +126,7 @@ def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, search))}
 
 
-def _waiting_jobs(plan: Plan, plan_file: Path) -> Counter[str]:
+def waiting_jobs(plan: Plan, plan_file: Path) -> Counter[str]:
     """Stage -> number of its jobs that are stale or missing."""
     if plan.force:
         return Counter({stage: plan.num_jobs(stage) for stage in STAGES})
@@ -169,7 +169,7 @@ def _snakemake(plan: Plan, plan_file: Path) -> int:
                 signal.signal(number, handler)
 
 
-def _explain_failure(plan: Plan, started: float, say: Callable[[str], None]) -> int:
+def explain_failure(plan: Plan, started: float, say: Callable[[str], None]) -> int:
     """Repeat what the failed notebooks said; the exit status of the first one."""
     entries = read_manifest(plan.results.manifest).values()
     failed = [e for e in entries if e["exit_state"] != "ok" and e["started"] >= started - 1]
@@ -259,7 +259,7 @@ def _forget_stale_progress(plan: Plan) -> None:
     """Remove half-trained runs that were begun with other code or settings."""
     for variant, seed in plan.runs:
         run = plan.results.run(variant, seed)
-        now = plan.digest("train") + plan.settings_of("train", variant, seed)
+        now = plan.digests["train"] + plan.settings_of("train", variant, seed)
         mark = run.root / ".begun-with"
         if run.resume.exists() and (not mark.exists() or mark.read_text("utf-8") != now):
             shutil.rmtree(run.resume)
