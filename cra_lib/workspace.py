@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from cra_lib import __version__
 from cra_lib.config import RunConfig, read_profile, run_config
 from cra_lib.paths import (
     SPLITS,
@@ -68,6 +68,6 @@ def open_workspace(
     root = repository_root()
     data = DataFiles(dataset_dir(data_dir or root / "data", dataset))
     results = ResultFiles(Path(results_dir or root / "results" / dataset))
-    versions = f"cra-lib {metadata.version('cra-lib')}, Python {platform.python_version()}"
+    versions = f"cra-lib {__version__}, Python {platform.python_version()}"
     print(f"{versions}: {dataset}, profile {profile}, data in {data.root}")
     return Workspace(config, data, results)
