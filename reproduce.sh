@@ -11,7 +11,7 @@ usage() {
 ./reproduce.sh test [PYTEST OPTIONS] run the test suite
 ./reproduce.sh check [DATASET]       compare the obtained numbers with the expected ones
 ./reproduce.sh lint                  run the linter and the format check
-./reproduce.sh bench [OPTIONS]       measure speed and memory
+./reproduce.sh bench [NAME]          measure speed and memory (tests/benchmarks/bench_NAME.py)
 ./reproduce.sh --help                this text
 
 Options of a reproduction
@@ -150,9 +150,15 @@ python=$(environment)
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 case $command in
     setup) say "the environment is ready: $python" ;;
-    test) cd "$root" && exec "$python" -m pytest -n "${CRA_TEST_WORKERS:-auto}" "$@" ;;
+    test) cd "$root" && exec "$python" -m pytest -n "${CRA_TEST_WORKERS:-auto}" --dist loadgroup "$@" ;;
     lint) cd "$root" && "$python" -m ruff check . && exec "$python" -m ruff format --check . ;;
-    bench) cd "$root" && exec "$python" -m cra_lib bench "$@" ;;
+    bench)
+        cd "$root"
+        for script in tests/benchmarks/bench_"${1:-*}".py; do
+            [[ -f $script ]] || refuse "unknown benchmark '$1'"
+            "$python" "$script"
+        done
+        ;;
     check) exec "$python" -m cra_lib check "$@" ;;
     reproduce) exec "$python" -m cra_lib reproduce "$@" ;;
 esac

@@ -85,7 +85,7 @@ CELLS = {
 for split in SPLITS[DATASET]:
     put(data.questions(split), split); put(data.segments(split), split)
     put(data.features("shapes-clip", split), split)
-put(results.data_card, "{}")
+put(data.root / "reference.json", "{}"); put(results.data_card, "{}")
 """,
     "02_sample_causal_features": """
 if False:

@@ -126,6 +126,7 @@ class Plan:
             for split in SPLITS[self.dataset]:
                 files += [self.data.questions(split), self.data.features(encoder, split)]
             files += [self.data.segments(split) for split in self.evaluated_splits]
+            files.append(self.data.root / "reference.json")
         return [str(path) for path in files]
 
     def sampled(self) -> list[str]:
