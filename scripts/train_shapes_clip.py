@@ -1,10 +1,11 @@
 """Train `shapes-clip`, the embedded dataset's image-text model, and write its weights and card.
 
-Run:    python scripts/train_shapes_clip.py        (about three minutes on two cores)
+Run:    OMP_WAIT_POLICY=PASSIVE python scripts/train_shapes_clip.py   (@@ minutes on two cores)
 Writes: cra_lib/video/shapes_clip/
 
 Frames are drawn one by one (`cra_lib.data.shapes.captions`), never taken from the dataset's videos.
-Each frame has five topics: who does what, what is done, who acts, the scene, the weather. In a
+Each frame has topics: who does what, what is done, who acts, its colour, its shape, the scene, the
+weather. In a
 batch, each topic's labels become texts with a wording drawn at random, and each frame should be
 nearest to the text of its own label.
 """
