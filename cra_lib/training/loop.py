@@ -240,7 +240,7 @@ def _one_epoch(engine: Engine, run: RunFiles, progress: Progress) -> dict[str, A
         "step": progress.step,
         "learning_rate": engine.optimizer.param_groups[0]["lr"],
         **means,
-        "sigma": None if sigma is None else float(sigma),
+        "sigma": None if sigma is None else float(sigma.detach()),
         "samples_per_second": questions / max(seconds, 1e-9),
         "memory_gb": peak_memory_gb(fabric.device),
         "seconds": seconds,

@@ -1,0 +1,256 @@
+"""Whole runs: they learn, resume bit for bit, stop when told to, and refuse bad settings."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from cra_lib.config import load_config, save_config
+from cra_lib.paths import RunFiles
+from cra_lib.records import InputError
+from cra_lib.training import STOPPED, fit, loop
+from cra_lib.training.feed import in_background
+from cra_lib.training.log import HISTORY_COLUMNS
+
+
+def _quiet(line: str) -> None:
+    """Swallow a line of the log."""
+
+
+def _weights(run: RunFiles) -> dict[str, torch.Tensor]:
+    return load_file(run.root / "last" / "model.safetensors")
+
+
+def _equal(first: RunFiles, second: RunFiles) -> bool:
+    one, other = _weights(first), _weights(second)
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def _at_step(monkeypatch, step: int, act) -> None:
+    """Do something when optimizer step ``step`` begins."""
+    inner = loop.seed_step
+
+    def seed_step(seed: int, current: int, rank: int = 0) -> None:
+        if current == step:
+            act()
+        inner(seed, current, rank)
+
+    monkeypatch.setattr(loop, "seed_step", seed_step)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(world, tmp_path_factory) -> RunFiles:
+    """A run of three epochs that nothing happened to."""
+    run = RunFiles(tmp_path_factory.mktemp("undisturbed"))
+    fit(world.config(train={"epochs": 3}), world.data, run, log=_quiet)
+    return run
+
+
+def test_a_run_leaves_what_it_promises(undisturbed, world):
+    rows = list(csv.DictReader(undisturbed.history.open()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert tuple(rows[0]) == HISTORY_COLUMNS
+    assert all(float(row["loss"]) > 0 and float(row["sigma"]) > 0 for row in rows)
+    runtime = json.loads(undisturbed.runtime.read_text())
+    assert runtime["steps"] == 18 and runtime["epochs"] == 3
+    assert load_config(undisturbed.config) == world.config(train={"epochs": 3})
+    assert undisturbed.weights.exists() and not undisturbed.resume.exists()
+
+
+def test_the_loss_falls(world, tmp_path):
+    config = world.config(train={"epochs": 5, "learning_rate": 5e-3})
+    history = fit(config, world.data, RunFiles(tmp_path), log=_quiet)
+    assert history[-1]["loss"] < 0.97 * history[0]["loss"]
+
+
+def test_the_same_seed_gives_the_same_weights(undisturbed, world, tmp_path):
+    again, other = RunFiles(tmp_path / "again"), RunFiles(tmp_path / "other")
+    fit(world.config(train={"epochs": 3}), world.data, again, log=_quiet)
+    fit(world.config(seed=8, train={"epochs": 3}), world.data, other, log=_quiet)
+    assert _equal(undisturbed, again) and not _equal(undisturbed, other)
+
+
+@pytest.mark.parametrize("step", [2, 9])
+def test_sigterm_saves_and_the_rest_is_the_same(undisturbed, world, tmp_path, monkeypatch, step):
+    config, run = world.config(train={"epochs": 3}), RunFiles(tmp_path)
+    with monkeypatch.context() as patch:
+        _at_step(patch, step, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(SystemExit) as stopped:
+            fit(config, world.data, run, log=_quiet)
+    assert stopped.value.code == STOPPED and run.resume.exists()
+    fit(config, world.data, run, log=_quiet)
+    assert _equal(undisturbed, run)
+    assert json.loads(run.runtime.read_text())["restarts"] == 1
+    kept = ("epoch", "loss", "loss_answer", "grad_norm", "val_Acc@QA")
+    for mine, theirs in zip(
+        csv.DictReader(run.history.open()), csv.DictReader(undisturbed.history.open()), strict=True
+    ):
+        assert [mine[name] for name in kept] == [theirs[name] for name in kept]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from cra_lib.config import load_config
+from cra_lib.paths import DataFiles, RunFiles
+from cra_lib.training import fit, loop
+
+inner = loop.seed_step
+def seed_step(seed, step, rank=0):
+    if step == 10:
+        os.kill(os.getpid(), signal.SIGKILL)
+    inner(seed, step, rank)
+loop.seed_step = seed_step
+fit(load_config(Path(sys.argv[1])), DataFiles(Path(sys.argv[2])), RunFiles(Path(sys.argv[3])))
+"""
+
+
+def test_a_killed_run_ends_with_the_same_weights(undisturbed, world, tmp_path):
+    config, run = world.config(train={"epochs": 3}), RunFiles(tmp_path / "run")
+    save_config(config, tmp_path / "config.yaml")
+    paths = [tmp_path / "config.yaml", world.data.root, run.root]
+    child = subprocess.run([sys.executable, "-c", KILLED, *map(str, paths)], capture_output=True)
+    assert child.returncode == -signal.SIGKILL, child.stderr.decode()
+    assert run.resume.exists() and not run.weights.exists()
+    fit(config, world.data, run, log=_quiet)
+    assert _equal(undisturbed, run)
+
+
+def test_accumulated_batches_are_one_large_batch(world, tmp_path):
+    settings = {"epochs": 1, "alignment": "none", "warmup_epochs": 0}
+    model = {"dropout": 0.0, "position_dropout": 0.0}
+    rows = []
+    for size, accumulate in ((8, 1), (4, 2)):
+        train = {**settings, "batch_size": size, "accumulate": accumulate}
+        run = RunFiles(tmp_path / str(size))
+        rows += fit(world.config(model=model, train=train), world.data, run, log=_quiet)
+    for name in ("loss", "loss_question", "grad_norm", "step"):
+        assert rows[0][name] == pytest.approx(rows[1][name], abs=1e-4)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_saves_its_batch(world, tmp_path, monkeypatch):
+    inner = loop.weighted
+    monkeypatch.setattr(loop, "weighted", lambda *arguments: inner(*arguments) * float("nan"))
+    run = RunFiles(tmp_path)
+    with pytest.raises(FloatingPointError, match=r"epoch 1, step 1 \(questions train") as error:
+        fit(world.config(), world.data, run, log=_quiet)
+    saved = torch.load(run.root / "failed_batch.pt", weights_only=True)
+    assert len(saved["keys"]) == 8 and saved["keys"][0] in str(error.value)
+    assert saved["batch"]["features"].shape == (8, 8, 16)
+
+
+def test_patience_and_step_limit_end_a_run(world, tmp_path, monkeypatch):
+    values = iter([50.0, 40.0, 45.0, 60.0])
+    monkeypatch.setattr(
+        loop, "_validate", lambda engine: {f"val_{n}": next(values) for n in ("Acc@QA",)}
+    )
+    run = RunFiles(tmp_path / "patient")
+    history = fit(world.config(train={"epochs": 4, "patience": 2}), world.data, run, log=_quiet)
+    assert len(history) == 3 and json.loads(run.runtime.read_text())["best_epoch"] == 1
+    monkeypatch.undo()
+    short = fit(world.config(train={"max_steps": 4}), world.data, RunFiles(tmp_path), log=_quiet)
+    assert [row["step"] for row in short] == [4]
+
+
+def test_ties_go_to_the_later_epoch(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_validate", lambda engine: {"val_Acc@QA": 50.0})
+    run = RunFiles(tmp_path)
+    fit(world.config(), world.data, run, log=_quiet)
+    assert json.loads(run.runtime.read_text())["best_epoch"] == 2
+
+
+def test_one_line_an_epoch_and_events(world, tmp_path):
+    lines: list[str] = []
+    run = RunFiles(tmp_path)
+    fit(world.config(train={"tensorboard": True}), world.data, run, log=lines.append)
+    assert [line.split()[:2] for line in lines] == [["epoch", "1/2"], ["epoch", "2/2"]]
+    assert list((run.root / "tensorboard").glob("events*"))
+
+
+def test_settings_of_another_run_are_refused(world, tmp_path, monkeypatch):
+    run = RunFiles(tmp_path)
+    with monkeypatch.context() as patch:
+        _at_step(patch, 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(SystemExit):
+            fit(world.config(), world.data, run, log=_quiet)
+    with pytest.raises(InputError, match="variant = 'cra', not 'no-gsg'.*--fresh"):
+        fit(world.config("no-gsg"), world.data, run, log=_quiet)
+    (run.resume / "state.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(InputError, match="not a readable checkpoint"):
+        fit(world.config(), world.data, run, log=_quiet)
+    assert len(fit(world.config(), world.data, run, fresh=True, log=_quiet)) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 0}, "train.batch_size.*greater than or equal to 1"),
+        ({"precision": "8-bit"}, "train.precision.*32-true"),
+        ({"devices": 512}, "train.devices = 512, but this machine has"),
+        ({"strategy": "magic"}, "train.strategy should be auto or ddp"),
+        ({"accelerator": "abacus"}, "train.accelerator should be auto, cpu or cuda"),
+    ],
+)
+def test_wrong_settings_are_one_sentence(world, tmp_path, settings, message):
+    with pytest.raises(InputError, match=message) as error:
+        fit(world.config(train=settings), world.data, RunFiles(tmp_path), log=_quiet)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_inputs_are_named(own_world, tmp_path):
+    own_world.data.visual_confounders.unlink()
+    with pytest.raises(InputError, match=r"Visual confounders not found at .*cra sample"):
+        fit(own_world.config(), own_world.data, RunFiles(tmp_path), log=_quiet)
+    own_world.data.segments("val").unlink()
+    with pytest.raises(InputError, match="gsub_val.json"):
+        fit(own_world.config("no-causal"), own_world.data, RunFiles(tmp_path), log=_quiet)
+
+
+def test_background_work_passes_errors_on():
+    def items():
+        yield 1
+        raise ValueError("broken")
+
+    background = in_background(items())
+    assert next(background) == 1
+    with pytest.raises(ValueError, match="broken"):
+        next(background)
+    assert list(in_background(range(10))) == list(range(10))
+
+
+SHARED = """
+import sys
+from pathlib import Path
+from cra_lib.config import load_config
+from cra_lib.paths import DataFiles, RunFiles
+from cra_lib.training import fit
+
+fit(load_config(Path(sys.argv[1])), DataFiles(Path(sys.argv[2])), RunFiles(Path(sys.argv[3])))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one_with_twice_the_batch(world, tmp_path):
+    model = {"dropout": 0.0, "position_dropout": 0.0}
+    alone, shared = RunFiles(tmp_path / "alone"), RunFiles(tmp_path / "shared")
+    fit(world.config(variant, model=model, train={"batch_size": 16}), world.data, alone, log=_quiet)
+    config = world.config(variant, model=model, train={"batch_size": 8, "devices": 2})
+    save_config(config, tmp_path / "config.yaml")
+    (tmp_path / "train.py").write_text(SHARED)
+    paths = [tmp_path / "train.py", tmp_path / "config.yaml", world.data.root, shared.root]
+    child = subprocess.run([sys.executable, *map(str, paths)], capture_output=True, timeout=180)
+    assert child.returncode == 0, child.stderr.decode()[-2000:]
+    curves = [list(csv.DictReader(run.history.open())) for run in (alone, shared)]
+    for mine, theirs in zip(*curves, strict=True):
+        for name in ("loss", "loss_answer", "loss_alignment_answer", "loss_alignment_question"):
+            assert float(mine[name]) == pytest.approx(float(theirs[name]), abs=1e-4)
+        assert mine["step"] == theirs["step"]
+    assert shared.weights.exists() and not shared.resume.exists()
