@@ -39,6 +39,8 @@ class DataConfig(Section):
     """STAR only: select on a split of the training videos, or on val as the release does."""
     train_videos: int = Field(0, ge=0)
     """shapes only: number of training videos; 0 keeps the dataset's default."""
+    eval_videos: int = Field(0, ge=0)
+    """shapes only: number of videos of each other split; 0 keeps the dataset's default."""
     bias: float | None = Field(None, ge=0, le=1)
     """shapes only: strength of both confounders in the biased splits; None keeps the default."""
 

@@ -61,7 +61,9 @@ def prepare_dataset(config: RunConfig, files: DataFiles, workers: int = 2) -> di
 def _render_shapes(config: RunConfig, files: DataFiles, workers: int) -> dict[str, Any]:
     from cra_lib.data.shapes import DEFAULT_BIAS, generate
 
-    sizes = {"train": config.data.train_videos} if config.data.train_videos else None
+    asked = {split: config.data.eval_videos for split in SPLITS["shapes"]}
+    asked["train"] = config.data.train_videos
+    sizes = {split: count for split, count in asked.items() if count}
     bias = DEFAULT_BIAS if config.data.bias is None else config.data.bias
     marks = files.root / "videos" / "worlds.json"
     before = marks.read_bytes() if marks.exists() else None
