@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -12,6 +11,7 @@ from typing import Literal
 from cra_lib.data.download import SOURCES, SourceFile, readable, sha256
 from cra_lib.paths import dataset_dir
 from cra_lib.records import InputError
+from cra_lib.video.encoders import hub_folder
 
 Status = Literal["present", "missing", "wrong hash", "empty"]
 MAX_HASHED = 200_000_000
@@ -96,7 +96,7 @@ def _source(source: SourceFile) -> str:
 
 
 def _model(name: str) -> Finding:
-    folder = _hub_cache() / f"models--{name.replace('/', '--')}" / "snapshots"
+    folder = hub_folder(name) / "snapshots"
     there = folder.is_dir() and any(folder.iterdir())
     return Finding(
         name=f"model {name}",
@@ -107,12 +107,6 @@ def _model(name: str) -> Finding:
         without="data preparation, scoring; the shapes dataset in full",
         required=True,
     )
-
-
-def _hub_cache() -> Path:
-    """Where the hub's client keeps its files, by its own environment variables."""
-    home = os.environ.get("HF_HOME", os.path.join(os.path.expanduser("~"), ".cache/huggingface"))
-    return Path(os.environ.get("HF_HUB_CACHE", os.path.join(home, "hub")))
 
 
 def _parser() -> Finding:

@@ -257,7 +257,9 @@ def fetch(
 
 
 def _reason(error: Exception) -> str:
-    return str(getattr(error, "reason", "") or error)
+    if isinstance(error, urllib.error.HTTPError):
+        return str(error)
+    return str(getattr(error, "reason", error))
 
 
 def _receive(address: str, partial: Path, progress: Callable[[int, int | None], None]) -> None:

@@ -13,10 +13,11 @@ torch is imported when an encoder that needs it is loaded.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -111,6 +112,13 @@ class TorchFrames:
         return features.float().cpu().numpy()
 
 
+def hub_folder(name: str) -> Path:
+    """Where the hub's client keeps a model, by its own environment variables."""
+    home = os.environ.get("HF_HOME", os.path.join(os.path.expanduser("~"), ".cache/huggingface"))
+    cache = os.environ.get("HF_HUB_CACHE", os.path.join(home, "hub"))
+    return Path(cache) / f"models--{name.replace('/', '--')}"
+
+
 def _device(name: str) -> str:
     import torch
 
@@ -121,18 +129,22 @@ def _device(name: str) -> str:
 
 def _clip(weights: Path | None, device: str) -> FrameEncoder:
     """CLIP ViT-L/14: the projected image embedding, as in NExT-GQA's published features."""
+    folder = weights or hub_folder(CLIP_NAME)
+    absent = InputError(
+        f"No CLIP ViT-L/14 weights at {folder}. Where there is a network run "
+        f"`hf download {CLIP_NAME} --local-dir FOLDER` (1.7 GB) and pass --weights FOLDER."
+    )
+    if not folder.is_dir():  # before the imports, which take seconds
+        raise absent
     from torchvision.transforms import v2
     from transformers import CLIPVisionModelWithProjection
 
-    source = str(weights or CLIP_NAME)
     try:
-        model = CLIPVisionModelWithProjection.from_pretrained(source, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"No CLIP ViT-L/14 weights at {source!r} ({str(error).splitlines()[0]:.120}). "
-            f"Where there is a network run `hf download {CLIP_NAME} --local-dir FOLDER` "
-            "(1.7 GB) and pass --weights FOLDER."
-        ) from None
+        model = CLIPVisionModelWithProjection.from_pretrained(
+            str(weights or CLIP_NAME), local_files_only=True
+        )
+    except (OSError, ValueError):
+        raise absent from None
     size = model.config.image_size
     prepare = v2.Compose(
         [
@@ -161,36 +173,57 @@ def _unit_range() -> Any:
     return v2.ToDtype(torch.float32, scale=True)
 
 
+class _Backbone(NamedTuple):
+    """A torchvision network whose classifier is taken off."""
+
+    classifier: str
+    weights: str
+    """Address of torchvision's current default weights."""
+
+
+_TORCHVISION = "https://download.pytorch.org/models"
+_BACKBONES = {
+    "resnet50": _Backbone("fc", f"{_TORCHVISION}/resnet50-11ad3fa6.pth"),
+    "swin_t": _Backbone("head", f"{_TORCHVISION}/swin_t-704ceda3.pth"),
+}
+
+
 def _torchvision(name: str) -> Callable[[Path | None, str], FrameEncoder]:
     """A loader of one torchvision backbone without its classifier (pooled features)."""
-    last_layer = {"resnet50": "fc", "swin_t": "head"}[name]
+    backbone = _BACKBONES[name]
 
     def load(weights: Path | None, device: str) -> FrameEncoder:
+        state = _state(weights or _torch_cache() / Path(backbone.weights).name, backbone.weights)
         import torch
         from torchvision import models
 
-        published = models.get_model_weights(name).DEFAULT
-        file = Path(weights or Path(torch.hub.get_dir(), "checkpoints", Path(published.url).name))
         model = models.get_model(name)
-        model.load_state_dict(_state(file, published.url))
-        width = getattr(model, last_layer).in_features
-        setattr(model, last_layer, torch.nn.Identity())
+        model.load_state_dict(state)
+        width = getattr(model, backbone.classifier).in_features
+        setattr(model, backbone.classifier, torch.nn.Identity())
         device = _device(device)
         model = model.eval().to(device)
         key = name.replace("_", "").upper() + "_I"
-        return TorchFrames(name, key, width, published.transforms(), model, device)
+        prepare = models.get_model_weights(name).DEFAULT.transforms()
+        return TorchFrames(name, key, width, prepare, model, device)
 
     return load
 
 
+def _torch_cache() -> Path:
+    """Where torch keeps downloaded weights, by its own environment variable."""
+    home = os.environ.get("TORCH_HOME", os.path.join(os.path.expanduser("~"), ".cache/torch"))
+    return Path(home) / "hub" / "checkpoints"
+
+
 def _state(file: Path, url: str) -> dict[str, Any]:
+    remedy = f"Where there is a network download {url} and pass --weights FILE."
+    if not file.is_file():
+        raise InputError(f"No weights at {file}. {remedy}")
     import pickle
 
     import torch
 
-    remedy = f"Where there is a network download {url} and pass --weights FILE."
-    if not file.is_file():
-        raise InputError(f"No weights at {file}. {remedy}")
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:

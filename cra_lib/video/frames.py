@@ -227,7 +227,8 @@ def _video_stream(container: Any, path: Path) -> Any:
     stream = container.streams.video[0]
     if stream.codec_context is None:
         raise InputError(f"{path}: its video codec is unknown here.")
-    stream.thread_type = "SLICE"  # frame threads would decode ahead of the last wanted frame
+    # Two: each further thread would decode one more frame beyond the last that is wanted.
+    stream.thread_type, stream.codec_context.thread_count = "AUTO", 2
     return stream
 
 
@@ -235,12 +236,13 @@ def _packets(container: Any, stream: Any, path: Path) -> _Packets:
     """All presentation times of the stream, read without decoding."""
     import av
 
-    times, keyframes = [], []
+    times, keyframes, timeless = [], [], 0
     try:
         for packet in container.demux(stream):
             if packet.size == 0:  # the flush packet at the end
                 continue
             pts = packet.dts if packet.pts is None else packet.pts
+            timeless += pts is None
             if pts is None or packet.is_discard:
                 continue
             times.append(pts)
@@ -248,6 +250,8 @@ def _packets(container: Any, stream: Any, path: Path) -> _Packets:
                 keyframes.append(pts)
     except av.FFmpegError as error:
         raise InputError(f"{path}: cannot be read to its end ({error.strerror}).") from None
+    if timeless:
+        raise InputError(f"{path}: its frames carry no times; copy it into an mp4 file.")
     if not times:
         raise InputError(f"{path}: the video stream holds no frames.")
     if not keyframes:
