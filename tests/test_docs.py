@@ -1,0 +1,146 @@
+"""What the pages for readers promise exists: files, links, commands, options, versions."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer.main
+import yaml
+
+from cra_lib import __version__
+from cra_lib.check import BEGIN, END, markdown_table, with_results
+from cra_lib.cli import app
+from cra_lib.paths import expected_json
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "results" / "README.md"]
+COMMANDS = typer.main.get_command(app)
+
+
+@pytest.fixture(scope="module")
+def readme() -> str:
+    return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_reading_order_points_at_real_files(readme):
+    tour = re.findall(r"^\d+\. `(cra_lib/[\w/]+\.py)`", readme, re.M)
+    assert len(tour) >= 5, "the guided tour should name the files in reading order"
+    missing = [path for path in tour if not (ROOT / path).exists()]
+    assert not missing, f"README names files that are gone: {missing}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_and_paths_exist(page):
+    text = page.read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    missing = [link for link in links if not (page.parent / link).exists()]
+    named = re.findall(r"`((?:cra_lib|docs|notebooks|tests|workflow)/[\w./-]+\.\w+)`", text)
+    missing += [path for path in named if not (ROOT / path).exists()]
+    assert not missing, f"{page.name} points at {missing}"
+
+
+def test_the_first_two_commands_come_first(readme):
+    commands = re.findall(r"```sh\n(.*?)```", readme, re.S)[0].splitlines()
+    assert commands[0].startswith("./reproduce.sh ") and commands[1].startswith(
+        "./reproduce.sh test"
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_commands_shown_exist(page):
+    """Every `cra COMMAND --option` in a code block is one that the command line has."""
+    blocks = re.findall(r"```(?:sh|bash|console)\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    for line in lines:
+        words = re.sub(r"\s#.*", "", line).strip().removeprefix("$ ").split()
+        if words[:1] != ["cra"] or len(words) < 2 or words[1].startswith("-"):
+            continue
+        command, rest = COMMANDS, words[1:]
+        while rest and hasattr(command, "commands"):
+            assert rest[0] in command.commands, f"{page.name}: no command {rest[0]!r} in {line!r}"
+            command, rest = command.commands[rest[0]], rest[1:]
+        known = {
+            name for option in command.params for name in (*option.opts, *option.secondary_opts)
+        }
+        given = {word.split("=")[0] for word in rest if re.match(r"--?[a-z]", word)}
+        assert given <= known | {"--help"}, f"{page.name}: {sorted(given - known)} in {line!r}"
+
+
+def test_results_table_is_the_recorded_one(readme):
+    path = expected_json("shapes")
+    if not path.exists():
+        pytest.skip("no run is recorded yet (cra check --record)")
+    assert markdown_table(json.loads(path.read_text())) in readme
+
+
+def test_results_are_written_between_the_markers():
+    cell = {"variant": "cra", "split": "test", "metric": "Acc@QA", "value": 75.04}
+    page = f"before {BEGIN} old {END} after"
+    written = with_results(page, {"cells": [{**cell, "interval": [70.0, 80.0]}]})
+    assert written.startswith("before ") and written.endswith(" after")
+    assert "| `cra` | 75.0 [70.0, 80.0] | - | - | - |" in written and "old" not in written
+
+
+@pytest.mark.parametrize("word", ["shapse", "--profil", "tset"])
+def test_misspelt_words_end_before_anything_is_installed(word):
+    done = subprocess.run(
+        ["bash", str(ROOT / "reproduce.sh"), word], capture_output=True, text=True, timeout=20
+    )
+    assert done.returncode == 2 and word in done.stderr
+
+
+def test_help_lists_what_the_script_does():
+    script = ROOT / "reproduce.sh"
+    done = subprocess.run(["bash", str(script), "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    options = {o for p in COMMANDS.commands["reproduce"].params for o in p.opts if o[:2] == "--"}
+    missing = [option for option in options - {"--help"} if option not in done.stdout]
+    assert not missing
+    accepted = re.findall(r"--[a-z-]+", script.read_text().split('case "${word%%=*}"')[1])
+    assert options <= set(accepted)
+
+
+def requirements() -> dict[str, str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    groups = project["optional-dependencies"]
+    wanted = project["dependencies"] + groups["full"] + groups["dev"]
+    return dict(re.fullmatch(r"([\w.-]+)(.*)", line).groups() for line in wanted)
+
+
+def test_conda_has_the_same_ranges():
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    [pip] = [entry["pip"] for entry in conda if isinstance(entry, dict)]
+    lines = [entry for entry in conda if isinstance(entry, str)] + pip
+    have = dict(re.fullmatch(r"([\w.-]+)(.*)", line).groups() for line in lines)
+    names = {"torch": "pytorch", "huggingface-hub": "huggingface_hub"}
+    for name, ranges in requirements().items():
+        assert have.get(names.get(name, name)) == ranges, f"{name} differs in environment.yml"
+
+
+def test_the_lock_satisfies_the_ranges():
+    sys.path.insert(0, str(ROOT / "workflow"))
+    try:
+        from environment import satisfies
+    finally:
+        sys.path.pop(0)
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = dict(re.match(r"([\w.-]+)==([^ ;]+)", line).groups() for line in lines if "==" in line)
+    pins = {name.replace("_", "-").lower(): version for name, version in pins.items()}
+    for name, ranges in requirements().items():
+        assert satisfies(pins[name.replace("_", "-").lower()], ranges), (
+            f"{name} is outside {ranges}"
+        )
+    assert not any("://" in line for line in lines), "the lock must not name a registry"
+
+
+def test_versions_agree():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert project["version"] == __version__ == citation["version"]
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()

@@ -1,0 +1,84 @@
+"""Notebooks hold prose, parameters, calls and pictures: nothing is defined, nothing is left in."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from cra_lib.config import read_profile, run_config
+from cra_lib.notebook import declared_parameters
+from cra_lib.pipeline.plan import PROFILE_KEYS, STAGES
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
+PROFILES = sorted(ROOT.glob("workflow/profiles/*.yaml"))
+COMMON = {"DATASET": "shapes", "PROFILE": "quick", "DATA_DIR": "", "RESULTS_DIR": ""}
+TRAINED = {"VARIANT": "cra", "SEED": 2024}
+each_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.stem)
+
+
+def cells_of(notebook: Path) -> list[dict]:
+    return json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+
+
+def code_of(notebook: Path) -> list[str]:
+    return ["".join(c["source"]) for c in cells_of(notebook) if c["cell_type"] == "code"]
+
+
+def test_every_stage_has_its_notebook():
+    names = {path.stem for path in NOTEBOOKS}
+    assert {name for name in STAGES.values() if name} <= names
+
+
+@each_notebook
+def test_notebook_calls_and_does_not_define(notebook):
+    code = code_of(notebook)
+    lengths = [len(source.splitlines()) for source in code]
+    assert len(code) <= 16 and sum(lengths) <= 170, (len(code), sum(lengths))
+    assert max(lengths) <= 20, max(lengths)
+    assert not any(re.search(r"^\s*(def|class) |^[!%]", source, re.M) for source in code)
+
+
+@each_notebook
+def test_sources_are_stripped(notebook):
+    for cell in cells_of(notebook):
+        assert not cell.get("outputs") and not cell.get("execution_count")
+
+
+@each_notebook
+def test_prose_comes_first_and_before_each_claim(notebook):
+    kinds = [cell["cell_type"] for cell in cells_of(notebook)]
+    assert kinds[0] == "markdown"
+    assert kinds.count("markdown") >= kinds.count("code") / 2
+
+
+@each_notebook
+def test_parameters_come_first_with_the_embedded_dataset_as_default(notebook):
+    first = next(cell for cell in cells_of(notebook) if cell["cell_type"] == "code")
+    assert "parameters" in first["metadata"].get("tags", [])
+    declared = declared_parameters(notebook)
+    if notebook.stem not in STAGES.values():
+        return
+    wanted = COMMON | (TRAINED if notebook.stem[:2] in ("03", "04") else {})
+    for name, default in wanted.items():
+        assert declared[name].default == default, name
+
+
+@each_notebook
+def test_no_path_of_a_machine(notebook):
+    text = "\n".join("".join(cell["source"]) for cell in cells_of(notebook))
+    assert not re.search(r"(/home/|/Users/|/work/|/tmp/|C:\\)", text)
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda p: p.stem)
+def test_profiles_set_only_what_exists(profile):
+    content = read_profile(profile)
+    assert set(content) <= PROFILE_KEYS
+    assert set(content["cost"]) == {*STAGES, "disk_gb"}
+    for variant in content["variants"]:
+        run_config(profile.stem.split("-")[0], variant, profile=content["settings"] or {})
+    head = profile.read_text(encoding="utf-8").splitlines()[:3]
+    assert head[1].startswith("# cost:") and head[2].startswith("# expect:")
