@@ -1,7 +1,10 @@
 """Train `shapes-clip`, the embedded dataset's image-text model, and write its weights and card.
 
-Run:    OMP_WAIT_POLICY=PASSIVE python scripts/train_shapes_clip.py   (@@ minutes on two cores)
+Run:    OMP_WAIT_POLICY=PASSIVE python scripts/train_shapes_clip.py   (5 minutes on two cores)
 Writes: cra_lib/video/shapes_clip/
+
+The variable keeps waiting threads from spinning; on a machine that does other work as well, without
+it a step takes three times as long.
 
 Frames are drawn one by one (`cra_lib.data.shapes.captions`), never taken from the dataset's videos.
 Each frame has topics: who does what, what is done, who acts, its colour, its shape, the scene, the
@@ -194,7 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--frames", type=int, default=24000)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--threads", type=int, default=2)

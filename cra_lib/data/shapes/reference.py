@@ -7,6 +7,7 @@ question with that answer is kept. The best answerer therefore picks the largest
     blind                 sum over scenes of keep(action | noun, scene)
     scene_and_text        keep(action | noun, scene)
     events_without_times  keep(action | noun, scene), among the actions that the actor does
+    frames_without_order  as before, and "while" questions answered: weather and action share a frame
 
 which is Bayes-optimal, not an estimate. ``learned`` rows use the training distribution in every
 split, as a model that saw only the training split would; ``informed`` rows know each split's own.
@@ -43,10 +44,18 @@ def event_weights(world: World, item: Item, bias: Bias) -> list[float]:
     return [weight * (action in done) for weight, action in zip(weights, item.actions, strict=True)]
 
 
+def frame_weights(world: World, item: Item, bias: Bias) -> list[float]:
+    """Relative probability of each choice given all frames, but not their order."""
+    if item.type == "TC":
+        return [float(index == item.answer) for index in range(len(item.actions))]
+    return event_weights(world, item, bias)
+
+
 ROWS: dict[str, Weigh] = {
     "blind": blind_weights,
     "scene_and_text": scene_weights,
     "events_without_times": event_weights,
+    "frames_without_order": frame_weights,
 }
 
 

@@ -22,6 +22,7 @@ from cra_lib.data.shapes.reference import (
     accuracy,
     blind_weights,
     event_weights,
+    frame_weights,
     reference_rows,
     scene_weights,
 )
@@ -223,6 +224,8 @@ def test_ignoring_time_is_bounded_and_bias_orders_the_splits(asked):
     known = {split: accuracy(q, event_weights, biases["train"]) for split, q in asked.items()}
     assert 25 < known["test"] < 45
     assert known["test_ood"] < known["test"] < known["test_iid"] < 70
+    unordered = accuracy(asked["test"], frame_weights, biases["test"])
+    assert known["test"] < unordered < 62
     blind = {split: accuracy(q, blind_weights, biases["train"]) for split, q in asked.items()}
     assert blind["test_iid"] > 28 and blind["test_ood"] < 22
 
