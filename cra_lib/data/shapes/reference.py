@@ -7,7 +7,7 @@ question with that answer is kept. The best answerer therefore picks the largest
     blind                 sum over scenes of keep(action | noun, scene)
     scene_and_text        keep(action | noun, scene)
     events_without_times  keep(action | noun, scene), among the actions that the actor does
-    frames_without_order  as before, and "while" questions answered: weather and action share a frame
+    frames_without_order  as before, and "while" is answered: weather and action share a frame
 
 which is Bayes-optimal, not an estimate. ``learned`` rows use the training distribution in every
 split, as a model that saw only the training split would; ``informed`` rows know each split's own.
