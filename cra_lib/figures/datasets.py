@@ -46,7 +46,7 @@ def segment_ratios(ratios: Mapping[str, Sequence[float]]) -> Figure:
     """Length of the evidence relative to its video, one outline a split (Fig. 1c of the paper)."""
     figure = blank()
     axes = figure.add_subplot()
-    bins = np.linspace(0, 1, 26)
+    bins = np.linspace(0, 1, 41)
     for (split, values), colour, line in zip(
         ratios.items(), CYCLE, ("-", "--", "-.", ":") * 2, strict=False
     ):

@@ -158,21 +158,18 @@ REFERENCE_NAMES = {
 def _draw_references(
     axes: Axes, splits: Sequence[str], references: Mapping[str, Mapping[str, float]]
 ) -> None:
-    """A grey line a split and computed answerer, named once, above the last split."""
+    """A grey line a split and computed answerer; the legend names each answerer once."""
+    named: set[str] = set()
     for place, split in enumerate(splits):
-        for name, line in zip(REFERENCE_NAMES, (":", "-", "--", "-."), strict=True):
+        for (name, label), line in zip(
+            REFERENCE_NAMES.items(), (":", "-", "--", "-."), strict=True
+        ):
             value = references.get(split, {}).get(name)
             if value is not None:
-                label = REFERENCE_NAMES[name] if place == 0 else None
-                axes.plot(
-                    (place - 0.45, place + 0.45),
-                    (value, value),
-                    color=GREY,
-                    linestyle=line,
-                    linewidth=1,
-                    label=label,
-                    zorder=0,
-                )
+                ends = (place - 0.45, place + 0.45), (value, value)
+                label = None if name in named else label
+                axes.plot(*ends, color=GREY, linestyle=line, linewidth=1, label=label, zorder=0)
+                named.add(name)
 
 
 def _legend(figure: Figure, variants: Sequence[str]) -> None:

@@ -1,0 +1,181 @@
+"""The report: self-contained, complete about what it has and about what it lacks."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+
+from cra_lib import figures, manifest, report, tables
+from cra_lib.figures.catalogue import FIGURES, TABLES
+from cra_lib.paths import ResultFiles
+from cra_lib.records import InputError
+
+
+@pytest.fixture
+def results(made_up, tmp_path) -> ResultFiles:
+    """A copy of the made-up results with two tables, one figure and a manifest."""
+    files = ResultFiles(tmp_path / "shapes")
+    shutil.copytree(made_up.results.root, files.root)
+    scores = tables.read_scores(files)
+    tables.write_table(tables.main_table(scores, "test"), files.tables, "main")
+    figures.save(figures.score_points(scores, "test"), files.figures, "main_scores")
+    files.notebooks.mkdir()
+    (files.notebooks / "03_train_cra_seed2024.html").write_text("<p>run</p>")
+    entry = {
+        "notebook": "notebooks/03_train.ipynb",
+        "executed": "notebooks/03_train_cra_seed2024.ipynb",
+        "parameters": {"VARIANT": "cra", "SEED": 2024},
+        "seed": 2024,
+        "commit": {"hash": "0123abcd", "dirty": True},
+        "inputs": {},
+        "outputs": {"model.safetensors": "f" * 64},
+        "device": {"cpu": "A processor", "gpu": None, "cores": 2},
+        "versions": {"python": "3.11.9", "torch": "2.15.0"},
+        "started": 0.0,
+        "seconds": 61.2,
+        "exit_state": "ok",
+        "error": None,
+    }
+    manifest.record(files.manifest, "03_train_cra_seed2024", entry)
+    failed = entry | {"exit_state": "cell failed", "error": "a <cell> failed"}
+    failed |= {"executed": "notebooks/04_evaluate.ipynb"}
+    manifest.record(files.manifest, "04_evaluate", failed)
+    return files
+
+
+@pytest.fixture
+def expected(monkeypatch, tmp_path):
+    """Recorded numbers: one met, one missed, one of a variant that was not run."""
+    path = tmp_path / "expected.json"
+
+    def record(values: dict[tuple[str, str], float]):
+        cells = [
+            {
+                "variant": variant,
+                "split": "test",
+                "metric": metric,
+                "value": value,
+                "tolerance": 3.0,
+            }
+            for (variant, metric), value in values.items()
+        ]
+        path.write_text(json.dumps({"cells": cells}))
+        monkeypatch.setattr(report, "expected_json", lambda dataset: path)
+
+    return record
+
+
+class Page(HTMLParser):
+    """Tags, addresses and texts of a page."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "link", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> closes nothing"
+
+    def all(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def page_of(results: ResultFiles) -> tuple[str, Page]:
+    text = report.write_report("shapes", results).read_text(encoding="utf-8")
+    return text, Page(text)
+
+
+def test_the_page_needs_no_network_and_no_other_file(results):
+    text, page = page_of(results)
+    sources = [tag.get("src", "") for tag in page.all("img") + page.all("script")]
+    assert sources and all(source.startswith("data:") for source in sources)
+    assert not re.search(r"url\(|@import|https?://", text)
+    assert all(tag["href"].startswith("data:") for tag in page.all("link"))
+    assert not page.open, "every tag is closed"
+
+
+def test_links_lead_to_files_and_headings_that_exist(results):
+    _, page = page_of(results)
+    names = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    for tag in page.all("a"):
+        address = tag["href"]
+        known = address[1:] in names if address[0] == "#" else (results.root / address).exists()
+        assert known, f"dead link {address}"
+
+
+def test_readers_who_cannot_see_are_told(results):
+    _, page = page_of(results)
+    assert all(len(tag["alt"]) > 30 for tag in page.all("img"))
+    assert page.all("html")[0]["lang"] == "en"
+    assert all(tag["scope"] in ("col", "row") for tag in page.all("th"))
+    regions = [tag for tag in page.all("div") if tag.get("role") == "region"]
+    assert regions and all(tag["aria-label"] and tag["tabindex"] == "0" for tag in regions)
+
+
+def test_numbers_on_the_page_are_those_of_the_files(results):
+    text, _ = page_of(results)
+    content = json.loads(results.run("cra", 2024).scores("test").read_text())
+    assert f"{content['rules']['post-hoc']['Acc@GQA']:.1f} [" in text
+    assert (results.tables / "main.html").read_text() in text
+
+
+def test_verdicts_count_what_agrees_and_what_does_not(results, expected):
+    content = json.loads(results.run("cra", 2024).scores("test").read_text())
+    value = content["rules"]["post-hoc"]["Acc@QA"]
+    expected({("cra", "Acc@QA"): value, ("cra", "mIoU"): 1.0, ("ng", "Acc@QA"): 50.0})
+    text, _ = page_of(results)
+    assert "1 numbers within tolerance, 1 outside,\n1 not run" in text
+    assert '<td class="outside">outside</td>' in text and '<td class="ok">ok</td>' in text
+    assert "Expected but not run: Temp[CLIP] NG." in text
+
+
+def test_what_is_missing_is_named(results):
+    text, _ = page_of(results)
+    absent = [name for name in FIGURES if name != "main_scores"]
+    assert f"Figures that this run did not make: {', '.join(absent)}." in text
+    assert "seeds" not in text.split("Tables that this run did not make:")[1].split(".")[0]
+
+
+def test_other_datasets_do_not_miss_the_bias_study(results):
+    text = report.write_report("nextgqa", results).read_text()
+    assert "bias_study" not in text and all(TABLES[n].datasets == ("shapes",) for n in ("bias",))
+
+
+def test_an_empty_folder_gives_a_page_that_says_so(tmp_path):
+    text, page = page_of(ResultFiles(tmp_path))
+    assert "Nothing has been scored yet" in text and "No manifest" in text
+    assert not page.all("img")
+
+
+def test_partial_results_of_one_split_are_shown(results):
+    for path in results.root.glob("runs/*/seed*/scores_test.json"):
+        path.unlink()
+    text, _ = page_of(results)
+    assert "Nothing has been scored yet" in text and "Runs and notebooks" in text
+
+
+def test_failures_and_provenance_are_shown_and_escaped(results):
+    text, _ = page_of(results)
+    assert "a &lt;cell&gt; failed" in text and "a <cell>" not in text
+    assert "0123abcd with uncommitted changes" in text and "f" * 64 in text
+    assert 'href="notebooks/03_train_cra_seed2024.html"' in text
+    assert "torch 2.15.0" in text and "A processor, 2 cores" in text
+
+
+def test_the_same_files_give_the_same_page(results):
+    assert page_of(results)[0] == page_of(results)[0]
+
+
+def test_a_missing_folder_is_bad_input(tmp_path):
+    with pytest.raises(InputError, match="reproduce"):
+        report.write_report("shapes", ResultFiles(tmp_path / "none"))

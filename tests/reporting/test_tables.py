@@ -1,0 +1,180 @@
+"""Tables: every number comes from a file, and reads the same in Markdown, CSV and HTML."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cra_lib import tables
+from cra_lib.data.annotations import read_truths
+from cra_lib.data.card import data_card
+from cra_lib.metrics import METRICS, score
+from cra_lib.paths import ResultFiles, published_csv
+from cra_lib.records import InputError
+from cra_lib.tables.writing import cell_text
+
+
+@pytest.fixture(scope="module")
+def reports(made_up):
+    return tables.read_reports(made_up.results)
+
+
+@pytest.fixture(scope="module")
+def scores(reports):
+    return tables.score_table(reports)
+
+
+def test_scores_are_those_of_the_files(made_up, scores):
+    content = json.loads(made_up.results.run("ng+", 2024).scores("test_ood").read_text())
+    row = scores[(scores["variant"] == "ng+") & (scores["split"] == "test_ood")]
+    for metric in METRICS:
+        [value] = row[row["metric"] == metric]["value"]
+        assert value == content["rules"]["post-hoc"][metric]
+    assert len(scores) == len(made_up.variants) * len(made_up.splits) * len(METRICS)
+
+
+def test_main_table_has_the_scores_recomputed_from_predictions(made_up, scores):
+    table = tables.main_table(scores, "test").set_index("method")
+    said = tables.predictions_of(made_up.results, "cra", 2024, "test")
+    found = score(said, read_truths(made_up.data, "test"), "post-hoc")
+    assert table.loc["CRA", "Acc@GQA"] == pytest.approx(found["Acc@GQA"])
+    assert list(table.index)[:2] == ["CRA", "CRA (released)"]
+    assert "from" not in table, "without published rows there is nothing to tell apart"
+
+
+def test_published_rows_stand_above_ours(scores):
+    published = tables.read_published(published_csv(), "nextgqa", "test")
+    table = tables.main_table(scores, "test", published)
+    ours = table[table["from"] == "this run"]
+    assert set(table["from"]) == {"published", "this run"}
+    assert ours.index.min() > table[table["from"] == "published"].index.max()
+    [row] = table[table["method"] == "CRA, Temp[CLIP]"].to_dict("records")
+    assert (row["Acc@GQA"], row["Acc@QA"], row["mIoU"]) == (18.2, 61.1, 14.2)
+
+
+def test_star_and_unknown_files_of_published_numbers(tmp_path):
+    assert len(tables.read_published(published_csv(), "star", "test"))
+    assert tables.read_published(tmp_path / "none.csv", "shapes", "test").empty
+    assert tables.read_published(published_csv(), "shapes", "test").empty
+
+
+def test_several_seeds_become_mean_and_deviation(scores):
+    twice = pd.concat([scores, scores.assign(seed=1, value=scores["value"] + 2)])
+    cell = tables.main_table(twice, "test").set_index("method").loc["CRA", "Acc@QA"]
+    [value] = scores.query("variant == 'cra' and split == 'test' and metric == 'Acc@QA'")["value"]
+    assert cell == f"{value + 1:.1f} ± {np.sqrt(2):.1f}"
+    seeds = tables.seed_table(twice, "test").set_index("method")
+    assert seeds.loc["CRA", "seeds"] == 2
+    assert seeds.loc["CRA", "Acc@QA sd"] == pytest.approx(np.sqrt(2))
+
+
+def test_intervals_hold_their_value(scores):
+    rows = scores.dropna()
+    assert (rows["low"] <= rows["value"] + 1e-9).all() and (
+        rows["value"] <= rows["high"] + 1e-9
+    ).all()
+    assert "[" in tables.interval_table(scores, "test").set_index("method").loc["CRA", "mIoU"]
+
+
+def test_ablation_is_the_difference_of_the_scores(made_up, reports, scores):
+    found = tables.ablation(made_up.results, reports, read_truths(made_up.data, "test"), samples=30)
+    value = scores[scores["split"] == "test"].set_index(["variant", "metric"])["value"]
+    for row in found.itertuples():
+        assert row.difference == pytest.approx(
+            value[row.variant, row.metric] - value["cra", row.metric]
+        )
+        assert row.low <= row.difference <= row.high
+    assert set(found["variant"]) == set(made_up.variants) - {"cra"}
+
+
+def test_ablation_without_the_base_is_empty(made_up, reports):
+    others = [report for report in reports if report.variant != "cra"]
+    truths = read_truths(made_up.data, "test")
+    found = tables.ablation(made_up.results, others, truths, samples=5)
+    assert found.empty and tables.ablation_table(found).empty
+
+
+def test_tables_by_type_and_outcome_add_up(reports):
+    outcomes = tables.faithfulness_table(reports, "test")
+    assert outcomes.iloc[:, :4].sum(axis=1).round(6).eq(100).all()
+    kinds = tables.type_table(reports, "test")
+    assert list(kinds.columns) == ["cra", "cra-released", "no-causal", "post-hoc", "ng+"]
+    assert "CRA without ECI" in tables.labelled(kinds).columns
+    assert tables.labelled(outcomes).index.name == "method"
+
+
+def test_blind_rows_use_the_answers_of_the_leading_variant(reports, scores):
+    table = tables.blind_table(reports, "test")
+    [answers] = scores.query("variant == 'cra' and split == 'test' and metric == 'Acc@QA'")["value"]
+    assert table["Acc@QA"].eq(answers).all() and "middle third" in set(table["interval"])
+
+
+def test_bias_table_has_a_column_a_split(scores, made_up):
+    table = tables.bias_table(scores, made_up.splits)
+    assert list(table.columns) == ["metric", "method", *made_up.splits]
+    assert len(table) == 3 * len(made_up.variants)
+
+
+def test_dataset_table_is_the_card(made_up):
+    card = data_card(made_up.data, "shapes")
+    table = tables.dataset_table(card).set_index("split")
+    assert table.loc["val", "questions"] == card["splits"]["val"]["questions"] == 100
+    assert pd.isna(table.loc["train", "segments"])
+    counts = tables.question_counts(card)
+    assert list(counts.columns) == ["CW", "CH", "TN", "TP", "TC"]
+    assert counts.loc["test"].sum() == 100
+
+
+def test_random_examples_are_what_they_say(made_up):
+    truths = read_truths(made_up.data, "test")
+    said = tables.predictions_of(made_up.results, "cra", 2024, "test")
+    keys = tables.random_examples(said, truths, "post-hoc")
+    assert len(keys) == 6 and len({truths[key].video_id for key in keys}) == 6
+    good = [score([said[key]], [truths[key]], "post-hoc")["Acc@GQA"] for key in keys]
+    assert good == [100, 100, 100, 0, 0, 0]
+    assert keys == tables.random_examples(said, truths, "post-hoc")
+
+
+def test_a_table_reads_the_same_in_all_three_files(tmp_path, scores):
+    table = tables.main_table(scores, "test")
+    saved = tables.write_table(table, tmp_path, "main")
+    back = pd.read_csv(tmp_path / "main.csv")
+    assert back["Acc@GQA"].tolist() == pytest.approx(table["Acc@GQA"].tolist())
+    shown = cell_text(table["Acc@GQA"].iloc[0])
+    assert shown in (tmp_path / "main.md").read_text() and shown in saved.html
+    assert saved._repr_html_() == (tmp_path / "main.html").read_text()
+    assert repr(saved) == (tmp_path / "main.md").read_text()
+
+
+def test_cells_are_escaped():
+    table = pd.DataFrame({"method": ["<b>a|b</b>"], "value": [1.0]})
+    assert "<b>" not in tables.to_html(table)
+    assert tables.to_markdown(table).splitlines()[-1] == "| <b>a/b</b> | 1.0 |"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"rules": []}'])
+def test_a_damaged_score_file_is_named(made_up, tmp_path, text):
+    run = ResultFiles(tmp_path).run("cra", 1)
+    run.root.mkdir(parents=True)
+    run.scores("test").write_text(text)
+    with pytest.raises(InputError, match="scores_test"):
+        tables.read_reports(ResultFiles(tmp_path))
+
+
+def test_missing_predictions_say_what_to_run(made_up):
+    with pytest.raises(InputError, match="notebook 04"):
+        tables.predictions_of(made_up.results, "cra", 7, "test")
+
+
+def test_runtimes_and_histories_of_all_runs(made_up, tmp_path):
+    table = tables.read_runtimes(made_up.results)
+    assert len(table) == len(made_up.variants) and table["epochs"].eq(10).all()
+    assert tables.read_runtimes(ResultFiles(tmp_path)).empty
+    copy = tmp_path / "copy"
+    shutil.copytree(made_up.results.root, copy)
+    shutil.copytree(copy / "runs/cra/seed2024", copy / "runs/cra/seed1")
+    assert tables.read_histories(ResultFiles(copy))["cra"]["seed"].nunique() == 2
