@@ -8,7 +8,7 @@ from transformers import AutoConfig, AutoModel, RobertaConfig
 
 from cra_lib.config import run_config
 from cra_lib.model import build_model
-from cra_lib.model.text import without_pooler
+from cra_lib.model.text import located, without_pooler
 
 PUBLISHED, RELEASED = 145_000_000, 144_800_000
 """The paper's number for CRA on Temp[CLIP], and the release counted (RoBERTa-base, K = 512)."""
@@ -41,7 +41,8 @@ def paper_sized(
         vocab_size=50265, max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5
     )
     if text_encoder != "roberta-base":
-        text = AutoConfig.from_pretrained(text_encoder)
+        with located(text_encoder) as source:
+            text = AutoConfig.from_pretrained(source)
     with torch.device("meta"):
         return build_model(
             run_config("nextgqa", variant).model,

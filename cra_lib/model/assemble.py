@@ -25,7 +25,7 @@ BACK_DOORS = {"applied": intervention.BackDoor, "unused": intervention.UncalledB
 BASELINES = {"post-hoc": temp_clip.TempCLIP, "gaussian": temp_clip.GaussianTempCLIP}
 
 Centres = Float[Tensor, "K F"] | None
-Graphs = Float[Tensor, "K 8 N"] | None
+Graphs = Float[Tensor, "J 8 N"] | None
 
 
 def build_model(

@@ -46,14 +46,14 @@ class GraphConvolution(nn.Module):
         scale = self.edges.sum(dim=1).rsqrt()
         return scale[:, None] * self.edges * scale
 
-    def forward(self, nodes: Float[Tensor, "K 8 N"]) -> Float[Tensor, "K 8 M"]:
+    def forward(self, nodes: Float[Tensor, "J 8 N"]) -> Float[Tensor, "J 8 M"]:
         return self.adjacency @ self.project(nodes) + self.bias
 
 
 class BackDoor(nn.Module):
     """do(l) = LN(l + softmax(W_q l (W_k z)^T / sqrt D) W_v z) over the confounder graphs z."""
 
-    def __init__(self, graphs: Float[Tensor, "K 8 N"], width: int):
+    def __init__(self, graphs: Float[Tensor, "J 8 N"], width: int):
         super().__init__()
         self.graphs = nn.Parameter(graphs.detach().float().clone())
         self.convolve = GraphConvolution(graphs.shape[-1], width // NUM_NODES)
@@ -64,7 +64,7 @@ class BackDoor(nn.Module):
         """Intervene on a text of any batch shape."""
         return self.norm(text + self.expectation(text, self.convolve(self.graphs).flatten(1)))
 
-    def expectation(self, text: Any, confounders: Float[Tensor, "K D"]) -> Any:
+    def expectation(self, text: Any, confounders: Float[Tensor, "J D"]) -> Any:
         """The confounders' values, weighed by how well each fits the text."""
         scores = self.query(text) @ self.key(confounders).T / math.sqrt(text.shape[-1])
         return scores.softmax(dim=-1).to(text.dtype) @ self.value(confounders)

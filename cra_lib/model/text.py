@@ -30,13 +30,13 @@ def load_backbone(name: str) -> nn.Module:
     Raises:
         InputError: the weights are not in the folder, nor in the hub cache, nor to be had.
     """
-    with _source(name) as source:
+    with located(name) as source:
         return without_pooler(transformers.AutoModel.from_pretrained(source))
 
 
 def load_tokenizer(name: str) -> transformers.PreTrainedTokenizerBase:
     """The tokenizer that belongs to `load_backbone(name)`; raises the same errors."""
-    with _source(name) as source:
+    with located(name) as source:
         return transformers.AutoTokenizer.from_pretrained(source)
 
 
@@ -48,8 +48,8 @@ def without_pooler(backbone: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def _source(name: str) -> Iterator[str]:
-    """The folder or hub name to load from; a failed load becomes one sentence."""
+def located(name: str) -> Iterator[str]:
+    """The folder or hub name to load from; a failed load inside becomes one sentence."""
     source, folder = SHORT_NAMES.get(name, name), Path(name).expanduser()
     if name == "shapes-clip":
         from cra_lib.video.shapes_clip import text_folder

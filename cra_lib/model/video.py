@@ -24,11 +24,7 @@ def sinusoid(length: int, like: Frames, precision: torch.dtype) -> Float[Tensor,
 
 
 def check_features(features: Features, width: int) -> None:
-    """Refuse features of another width, or with a value that is not finite.
-
-    Raises:
-        InputError: in one sentence.
-    """
+    """Raise an InputError for features of another width, or with a value that is not finite."""
     if features.shape[-1] != width:
         raise InputError(
             f"Frame features are {features.shape[-1]} wide, but the model takes {width}; "

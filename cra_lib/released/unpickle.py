@@ -24,6 +24,12 @@ from cra_lib.records import InputError
 STAND_IN_PACKAGES = ("torch_geometric",)
 """Classes of these packages become `StandIn`: their data is read, their code is not needed."""
 
+BROKEN = (
+    AttributeError, EOFError, IndexError, KeyError, RuntimeError, TypeError, ValueError,
+    zipfile.BadZipFile,
+)  # fmt: skip
+"""What the readers raise on a file that is damaged or something else."""
+
 
 class StandIn:
     """An object of a library that is not imported: whatever state it was saved with, as ``dict``.
@@ -124,7 +130,7 @@ def read_pickle(path: Path) -> Any:
             return _read(stream)
     except pickle.UnpicklingError as error:
         raise InputError(f"{path}: refused, it asks for {error}; nothing of it was run.") from None
-    except (RuntimeError, ValueError, EOFError, AttributeError, KeyError, TypeError) as error:
+    except BROKEN as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}: not a readable torch file ({reason}).") from None
 
@@ -139,13 +145,11 @@ def _read(stream: io.BufferedReader) -> Any:
             raise pickle.UnpicklingError("a scripted module")
         stream.seek(0)
         return _load(stream)
-    try:
-        return _load(stream)
-    except pickle.UnpicklingError as error:
-        if "magic" not in str(error).lower():
-            raise
-    stream.seek(0)
-    return RestrictedUnpickler(stream).load()
+    first = RestrictedUnpickler(stream).load()
+    if not isinstance(first, int):
+        return first
+    stream.seek(0)  # torch's older format opens with a magic number
+    return _load(stream)
 
 
 def _read_numpy(stream: io.BufferedReader) -> Any:
