@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from cra_lib.figures.style import BLACK, COLUMN, CYCLE, PAGE, TRUTH, blank, styled
 from cra_lib.records import Span
@@ -20,15 +21,31 @@ def question_counts(counts: pd.DataFrame) -> Figure:
     figure = blank(COLUMN, 0.9 + 0.32 * len(counts))
     axes = figure.add_subplot()
     left = np.zeros(len(counts))
-    for kind, colour in zip(counts.columns, CYCLE * 2, strict=False):
+    for place, kind in enumerate(counts.columns):
         values = counts[kind].to_numpy(float)
-        axes.barh(counts.index, values, left=left, height=0.7, color=colour, label=kind)
+        # Colours repeat after eight types; the hatch tells the second round from the first.
+        look = {
+            "facecolor": CYCLE[place % len(CYCLE)],
+            "hatch": "////" if place >= len(CYCLE) else "",
+        }
+        axes.barh(
+            counts.index,
+            values,
+            left=left,
+            height=0.7,
+            edgecolor="white",
+            linewidth=0,
+            label=kind,
+            **look,
+        )
         left += values
     for row, total in enumerate(left):
         axes.annotate(
             f"{total:,.0f}", (total, row), (3, 0), textcoords="offset points", va="center"
         )
     axes.set(xlabel="questions", xlim=(0, left.max() * 1.17 if len(left) else 1))
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.legend(
