@@ -106,6 +106,8 @@ class TransformerEncoder:
             max_length=self._max_tokens,
             return_tensors="pt",
         )
+        if tokens["input_ids"].shape[1] == 0:  # empty texts, no special tokens: nothing to read
+            return np.zeros((len(texts), self.width), dtype=np.float32)
         with torch.inference_mode():
             output = self._model(**tokens)
             if (embedding := getattr(output, "text_embeds", None)) is None:

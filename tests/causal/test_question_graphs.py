@@ -102,6 +102,7 @@ def test_a_transformer_encodes_a_text_alike_alone_and_in_a_batch():
     alone = np.concatenate([encoder.encode([text]) for text in texts[:2]])
     assert together.shape == (3, 16)
     assert np.isfinite(together).all()
+    np.testing.assert_array_equal(encoder.encode([""]), together[2:])
     np.testing.assert_allclose(together[:2], alone, atol=1e-5)
 
 
