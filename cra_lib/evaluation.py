@@ -193,14 +193,26 @@ def to_predictions(outputs: _Outputs, evaluation: Evaluation, span: SpanConfig) 
     ]
 
 
+def run_settings(run: RunFiles) -> RunConfig:
+    """The settings that a run was trained with.
+
+    Raises:
+        InputError: there is no run in this folder.
+    """
+    return load_config(
+        require(run.config, "Trained run", "Train it first: `cra train` or notebook 03.")
+    )
+
+
 def load_run(run: RunFiles) -> tuple[RunConfig, nn.Module]:
     """Settings and best model of a finished run, on the CPU.
 
     Raises:
         InputError: the run is not there or not finished.
     """
-    require(run.weights, "Trained model", "Train it first: `cra train` or notebook 03.")
-    return load_config(run.config), GroundedModel.from_pretrained(run.root)
+    config = run_settings(run)
+    require(run.weights, "Trained model", "The training is not finished; run `cra train` again.")
+    return config, GroundedModel.from_pretrained(run.root)
 
 
 def predict_run(
@@ -232,7 +244,7 @@ def score_run(
     Raises:
         InputError: no predictions yet, or a split whose truth is not public.
     """
-    config = load_config(run.config)
+    config = run_settings(run)
     path = require(run.predictions(split), "Predictions", "Run `cra predict` first.")
     header = {
         "dataset": config.dataset,

@@ -68,12 +68,11 @@ def predict(
     score: Annotated[bool, typer.Option(help="Score the predictions, too.")] = True,
 ) -> None:
     """Predict with a trained model, and score what it says."""
-    from cra_lib.config import load_config
-    from cra_lib.evaluation import predict_run, score_run
+    from cra_lib.evaluation import predict_run, run_settings, score_run
     from cra_lib.paths import SPLITS, RunFiles
 
     run = RunFiles(run_dir)
-    dataset = load_config(run.config).dataset
+    dataset = run_settings(run).dataset
     data = _files(data_dir, dataset)
     chosen = split or [name for name in SPLITS[dataset] if data.segments(name).exists()]
     if unknown := [name for name in chosen if name not in SPLITS[dataset]]:

@@ -241,8 +241,8 @@ fit(load_config(Path(sys.argv[1])), DataFiles(Path(sys.argv[2])), RunFiles(Path(
 def test_two_processes_equal_one_with_twice_the_batch(world, tmp_path):
     model = {"dropout": 0.0, "position_dropout": 0.0}
     alone, shared = RunFiles(tmp_path / "alone"), RunFiles(tmp_path / "shared")
-    fit(world.config(variant, model=model, train={"batch_size": 16}), world.data, alone, log=_quiet)
-    config = world.config(variant, model=model, train={"batch_size": 8, "devices": 2})
+    fit(world.config(model=model, train={"batch_size": 16}), world.data, alone, log=_quiet)
+    config = world.config(model=model, train={"batch_size": 8, "devices": 2})
     save_config(config, tmp_path / "config.yaml")
     (tmp_path / "train.py").write_text(SHARED)
     paths = [tmp_path / "train.py", tmp_path / "config.yaml", world.data.root, shared.root]
