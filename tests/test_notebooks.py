@@ -37,8 +37,8 @@ def test_every_stage_has_its_notebook():
 def test_notebook_calls_and_does_not_define(notebook):
     code = code_of(notebook)
     lengths = [len(source.splitlines()) for source in code]
-    assert len(code) <= 16 and sum(lengths) <= 170, (len(code), sum(lengths))
-    assert max(lengths) <= 20, max(lengths)
+    assert len(code) <= 15 and sum(lengths) <= 130, (len(code), sum(lengths))
+    assert max(lengths) <= 12, max(lengths)
     assert not any(re.search(r"^\s*(def|class) |^[!%]", source, re.M) for source in code)
 
 

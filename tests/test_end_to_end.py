@@ -1,0 +1,86 @@
+"""From nothing to the report in miniature: real videos, real notebooks, one short training."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cra_lib.pipeline import make_plan, run_plan
+
+ROOT = Path(__file__).resolve().parent.parent
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("end-to-end")]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A clone whose quick profile is a miniature, and what its run says."""
+    root = tmp_path_factory.mktemp("miniature")
+    for name in ("cra_lib", "notebooks"):
+        (root / name).symlink_to(ROOT / name)
+    (root / "results").mkdir()
+    (root / "results" / "published.csv").symlink_to(ROOT / "results" / "published.csv")
+    (root / "workflow" / "profiles").mkdir(parents=True)
+    (root / "workflow" / "Snakefile").symlink_to(ROOT / "workflow" / "Snakefile")
+    profile = yaml.safe_load((ROOT / "workflow/profiles/shapes-quick.yaml").read_text())
+    settings = profile["settings"]
+    settings["data"] |= {"train_videos": 16, "eval_videos": 6}
+    settings["causal"]["num_confounders"] = 8
+    settings["train"] |= {"epochs": 1, "batch_size": 32}
+    profile["variants"] = ["cra", "post-hoc"]
+    (root / "workflow/profiles/shapes-quick.yaml").write_text(yaml.safe_dump(profile))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CRA_ROOT", str(root))
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]))
+        said: list[str] = []
+        plan = make_plan(cores=2)
+        status = run_plan(plan, said.append)
+        assert status == 0, "\n".join(said)
+        yield plan, said
+
+
+def test_the_report_is_one_page_that_fetches_nothing(clone):
+    plan, said = clone
+    page = plan.results.report.read_text(encoding="utf-8")
+    assert said[-1].endswith(str(plan.results.report))
+    assert not re.search(r'(src|href)="https?://[^"]*\.(js|css|png|woff2?)', page)
+    for variant in plan.variants:
+        assert variant in page
+
+
+def test_every_run_left_its_products(clone):
+    plan, _ = clone
+    assert [path for path in plan.products() if not Path(path).exists()] == []
+    for variant, seed in plan.runs:
+        run = plan.results.run(variant, seed)
+        assert run.history.exists() and run.runtime.exists() and not run.resume.exists()
+
+
+def test_the_manifest_says_where_everything_comes_from(clone):
+    plan, _ = clone
+    entries = json.loads(plan.results.manifest.read_text())["entries"]
+    names = {f"03_train_{v}_seed{s}" for v, s in plan.runs} | {"01_prepare_data", "05_figures"}
+    assert names <= set(entries)
+    trained = entries["03_train_cra_seed2024"]
+    assert trained["seed"] == 2024 and trained["exit_state"] == "ok"
+    assert any(path.endswith("model.safetensors") for path in trained["outputs"])
+    assert trained["inputs"] and trained["versions"]["torch"]
+
+
+def test_pages_of_the_notebooks_fetch_nothing(clone):
+    plan, _ = clone
+    pages = sorted(plan.results.notebooks.glob("*.html"))
+    assert len(pages) == 3 + 2 * len(plan.runs)
+    for page in pages:
+        assert not re.search(r'<(script|link)[^>]*(src|href)="http', page.read_text())
+
+
+def test_nothing_is_left_to_do(clone):
+    plan, _ = clone
+    said: list[str] = []
+    assert run_plan(plan, said.append) == 0
+    assert said[-1].startswith("Nothing to do")
