@@ -19,6 +19,8 @@ class Item(NamedTuple):
     """Figures: what a reader who cannot see it is told."""
     datasets: tuple[str, ...] = ("shapes", "nextgqa", "star")
     """Where every run is expected to have it; one seed alone has no table over seeds."""
+    notebook: str = "05"
+    """Number of the notebook that makes it."""
 
 
 SECTIONS = {
@@ -28,6 +30,7 @@ SECTIONS = {
     "grounding": "What the model looks at",
     "training": "Training",
     "data": "Data",
+    "confounders": "Confounders",
 }
 """Section of the report -> its heading, in reading order."""
 
@@ -135,6 +138,25 @@ FIGURES = {
         "data",
         "Frames of one video and the interval that holds the evidence for one question.",
         "Four video frames in a row above a time axis with the evidence marked.",
+    ),
+    "question_graph": Item(
+        "confounders",
+        "One training question as the graph of eight parts that linguistic confounders are "
+        "sampled from.",
+        "Eight labelled nodes, from question to answer, joined by twelve arrows.",
+        notebook="02",
+    ),
+    "node_coverage": Item(
+        "confounders",
+        "Share of the training questions in which each of the eight parts was found.",
+        "Horizontal bars, one for each of the eight parts of a question graph.",
+        notebook="02",
+    ),
+    "nearest_frames": Item(
+        "confounders",
+        "Training frames nearest to three visual confounders, a row each.",
+        "Three rows of video frames; the frames of a row look alike.",
+        notebook="02",
     ),
 }
 

@@ -126,10 +126,13 @@ def percent_axis(axes: Axes, which: str = "y", top: float | None = 100) -> None:
 
 
 def clear(results: ResultFiles) -> None:
-    """Remove the figures and tables of an earlier run, so that none outlives its data."""
-    for folder in (results.figures, results.tables):
-        for path in folder.glob("*.*"):
-            path.unlink()
+    """Remove what notebook 05 has made before, so that no figure outlives its data."""
+    from cra_lib.figures.catalogue import FIGURES, TABLES
+
+    for folder, items in ((results.figures, FIGURES), (results.tables, TABLES)):
+        for name, item in items.items():
+            for path in folder.glob(f"{name}.*") if item.notebook == "05" else ():
+                path.unlink()
 
 
 @dataclass(frozen=True)
