@@ -161,7 +161,6 @@ class DistractorSampler:
     Args:
         exclude_truth: False draws as the released code does, which removes the *characters* of
             the true text from a set of texts, so that the truth may be its own distractor.
-        num_candidates: candidates of the question stage; the answer stage keeps its C.
 
     Raises:
         InputError: the split has fewer distinct questions or answers than candidates.

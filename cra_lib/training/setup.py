@@ -60,6 +60,12 @@ def open_fabric(train: TrainConfig) -> Fabric:
     if train.devices > present:
         what = "CUDA devices" if use_cuda else "CPU cores"
         raise InputError(f"train.devices = {train.devices}, but this machine has {present} {what}.")
+    if train.precision == "bf16-mixed" and not use_cuda and not multiplies_bf16():
+        warnings.warn(
+            "This processor has no bf16 instructions: bf16-mixed will be several times slower "
+            "than 32-true.",
+            stacklevel=2,
+        )
     several = train.devices * train.num_nodes > 1
     if several and "ipykernel" in sys.modules:
         raise InputError(
@@ -80,6 +86,13 @@ def open_fabric(train: TrainConfig) -> Fabric:
     if several:
         fabric.launch()
     return fabric
+
+
+def multiplies_bf16() -> bool:
+    """Whether this processor has instructions for bf16; torch emulates them elsewhere."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _wants_cuda(accelerator: str) -> bool:

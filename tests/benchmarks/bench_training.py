@@ -40,6 +40,7 @@ from cra_lib.model import build_model
 from cra_lib.model.losses import loss_weights, weighted
 from cra_lib.paths import atomic, expected_json
 from cra_lib.training import Objective, step_losses
+from cra_lib.training.setup import multiplies_bf16
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIR_TOKENS, QUESTION_TOKENS = 38, 30
@@ -164,11 +165,6 @@ def peak_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
-def has_bf16() -> bool:
-    """Whether this processor multiplies bf16 in hardware; emulated, it is slower than float32."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
 def measure_training(model, plain: Plain, batches: TrainingBatches, rounds: int) -> dict:
     """Samples a second of both ways, float32 and, where there is hardware for it, bf16."""
     plan = batches.plan(0)
@@ -208,7 +204,7 @@ def measure_training(model, plain: Plain, batches: TrainingBatches, rounds: int)
         implementation(model, "sdpa")
         times["fast"].append(seconds(partial(fast_step, turn, False)))
         memory.setdefault("fast", peak_gb())
-        if has_bf16():
+        if multiplies_bf16():
             times["fast bf16"].append(seconds(partial(fast_step, turn, True)))
         implementation(model, "eager")
         times["plain"].append(seconds(partial(plain_step, turn)))
@@ -234,7 +230,7 @@ def measure_inference(model, plain: Plain, evaluation, config: RunConfig, rounds
     for _ in range(rounds):
         implementation(model, "sdpa")
         times["fast"].append(seconds(lambda: ours("fast", False)))
-        if has_bf16():
+        if multiplies_bf16():
             times["fast bf16"].append(seconds(lambda: ours("fast bf16", True)))
         implementation(model, "eager")
         times["plain"].append(
@@ -293,7 +289,7 @@ def main() -> None:
     )
     report: dict = {
         "machine": f"{platform.machine()}, {options.threads} threads, "
-        f"{torch.backends.cpu.get_cpu_capability()}, bf16 in hardware: {has_bf16()}",
+        f"{torch.backends.cpu.get_cpu_capability()}, bf16 in hardware: {multiplies_bf16()}",
         "text_encoder_layers": options.layers,
         "chunk_tokens": CHUNK_TOKENS["cpu"],
     }

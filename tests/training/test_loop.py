@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from cra_lib.config import load_config, save_config
 from cra_lib.paths import RunFiles
 from cra_lib.records import InputError
-from cra_lib.training import STOPPED, fit, loop
+from cra_lib.training import STOPPED, fit, loop, setup
 from cra_lib.training.feed import in_background
 from cra_lib.training.log import HISTORY_COLUMNS
 
@@ -205,6 +205,12 @@ def test_wrong_settings_are_one_sentence(world, tmp_path, settings, message):
     assert "\n" not in str(error.value)
 
 
+def test_emulated_bf16_is_warned_about(monkeypatch, world):
+    monkeypatch.setattr(setup, "multiplies_bf16", lambda: False)
+    with pytest.warns(UserWarning, match="no bf16 instructions"):
+        setup.open_fabric(world.config(train={"precision": "bf16-mixed"}).train)
+
+
 def test_missing_inputs_are_named(own_world, tmp_path):
     own_world.data.visual_confounders.unlink()
     with pytest.raises(InputError, match=r"Visual confounders not found at .*cra sample"):
@@ -246,7 +252,7 @@ def test_two_processes_equal_one_with_twice_the_batch(world, tmp_path):
     save_config(config, tmp_path / "config.yaml")
     (tmp_path / "train.py").write_text(SHARED)
     paths = [tmp_path / "train.py", tmp_path / "config.yaml", world.data.root, shared.root]
-    child = subprocess.run([sys.executable, *map(str, paths)], capture_output=True, timeout=180)
+    child = subprocess.run([sys.executable, *map(str, paths)], capture_output=True, timeout=500)
     assert child.returncode == 0, child.stderr.decode()[-2000:]
     curves = [list(csv.DictReader(run.history.open())) for run in (alone, shared)]
     for mine, theirs in zip(*curves, strict=True):
