@@ -83,8 +83,8 @@ def extract_features(
         progress: called with (videos finished, videos in all).
 
     Returns:
-        What was done, and which videos are bad or odd. With bad videos and without `skip_bad`
-        nothing is written; the finished work is kept for the next run.
+        Which videos are done, bad or odd. With bad ones and without `skip_bad` nothing is written;
+        the finished work is kept.
 
     Raises:
         InputError: no videos, no usable video, or `out` exists with other contents.
@@ -106,15 +106,14 @@ def extract_features(
                 result.resumed += 1
             else:
                 todo[video_id] = path
-        finished = result.resumed
-        progress(finished, len(video_paths))
-        for video_id, decoded in _decode_all(todo, stamps, num_frames, workers):
+        progress(result.resumed, len(video_paths))
+        decoding = _decode_all(todo, stamps, num_frames, workers)
+        for finished, (video_id, decoded) in enumerate(decoding, start=result.resumed + 1):
             if isinstance(decoded, str):
                 result.bad[video_id] = decoded
             else:
                 features = np.asarray(encoder.encode(decoded.frames), dtype=np.float32)
                 work.add(video_id, video_paths[video_id], decoded, _checked(features, shape))
-            finished += 1
             progress(finished, len(video_paths))
         result.odd = {v: work.notes(v) for v in video_paths if work.notes(v)}
         usable = [video_id for video_id in video_paths if video_id not in result.bad]
