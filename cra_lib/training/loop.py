@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def fit(
     run: RunFiles,
     *,
     fresh: bool = False,
-    log: Callable[[str], None] = print,
+    log: Callable[[str], None] = partial(print, flush=True),
 ) -> list[dict[str, Any]]:
     """Train a model, or go on with a training that was killed, and leave it in ``run``.
 
