@@ -6,7 +6,6 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,13 +113,18 @@ def _stop_asked(engine: Engine, step: int) -> bool:
     return bool(engine.fabric.all_reduce(asked, reduce_op="sum") > 0)
 
 
+def say(line: str) -> None:
+    """Print a line at once, also into a file or a pipe."""
+    print(line, flush=True)
+
+
 def fit(
     config: RunConfig,
     data: DataFiles,
     run: RunFiles,
     *,
     fresh: bool = False,
-    log: Callable[[str], None] = partial(print, flush=True),
+    log: Callable[[str], None] = say,
 ) -> list[dict[str, Any]]:
     """Train a model, or go on with a training that was killed, and leave it in ``run``.
 
