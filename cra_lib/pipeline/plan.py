@@ -39,6 +39,8 @@ STAGES = {
     "report": "",
 }
 """Stage -> its notebook; the report is made by ``cra report``."""
+PER_RUN = ("train", "evaluate")
+"""Stages with one job for each variant and seed."""
 GIVEN = {
     "nextgqa": ("val.csv", "test.csv", "gsub_*.json", "frame2time_*.json", "upbd_*.json"),
     "star": ("STAR_*.json", "Video_Segments.csv"),
@@ -95,7 +97,7 @@ class Plan:
         return any(self.config(*run).train.accelerator != "cpu" for run in self.runs)
 
     def num_jobs(self, stage: str) -> int:
-        return len(self.runs) if stage in ("train", "evaluate") else 1
+        return len(self.runs) if stage in PER_RUN else 1
 
     @cached_property
     def settings(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from statistics import fmean
 
 from cra_lib.manifest import read_manifest
 from cra_lib.paths import repository_root
-from cra_lib.pipeline.plan import STAGES, Plan
+from cra_lib.pipeline.plan import PER_RUN, STAGES, Plan
 from cra_lib.records import InputError
 
 EXIT_CODES = {"cell failed": 1, "bad input": 2, "kernel died": 4}
@@ -136,9 +136,14 @@ def waiting_jobs(plan: Plan, plan_file: Path) -> Counter[str]:
     if done.returncode != 0:
         raise InputError(f"The workflow cannot be planned: {_last_lines(done.stderr)}")
     rows = csv.DictReader(io.StringIO(done.stdout), delimiter="\t")
-    # One job may have several products; its log is its own.
-    jobs = {(row["rule"], row["log-file(s)"]) for row in rows if row["plan"] != "no update"}
+    stale = [row for row in rows if row["plan"] != "no update"]
+    # One job has several products; those of a run share its folder.
+    jobs = {(row["rule"], _run_folder(row["rule"], row["output_file"])) for row in stale}
     return Counter(rule for rule, _ in jobs)
+
+
+def _run_folder(rule: str, product: str) -> str:
+    return str(Path(product).parent) if rule in PER_RUN else ""
 
 
 def _snakemake(plan: Plan, plan_file: Path) -> int:
