@@ -105,6 +105,9 @@ def notebook(
     except (CellFailed, KernelDied) as problem:
         typer.echo(f"{label}: {problem.exit_state}. {problem}", err=True)
         raise typer.Exit(problem.exit_code) from None
+    except OSError as problem:  # such as a full disk, which leaves no room for the copy either
+        typer.echo(f"{label}: {problem}", err=True)
+        raise typer.Exit(1) from None
     _say(f"{label}: done in {time.time() - started:.0f} s")
 
 
