@@ -68,18 +68,20 @@ def step_losses(model: nn.Module, batch: Batch, objective: Objective) -> dict[st
         if objective.alignment != "none":
             rows = torch.arange(len(candidates), device=candidates.device)
             truth = candidates[rows, stage.index]
+            # As described, the segment is aligned before the intervention; as released, after it.
+            aligned = output.evidence if objective.alignment == "released" else output.grounded
             losses[f"alignment_{stage.name}"] = _alignment(
-                output.evidence, truth, stage.text_ids, batch, objective
+                aligned, truth, stage.text_ids, batch, objective
             )
     return losses
 
 
 def _alignment(
-    evidence: Tensor, truth: Tensor, text_ids: Tensor, batch: Batch, objective: Objective
+    aligned: Tensor, truth: Tensor, text_ids: Tensor, batch: Batch, objective: Objective
 ) -> Tensor:
     """The alignment loss over the step's questions of all processes."""
     if batch.num_questions == 1:
-        return evidence.sum() * 0.0
+        return aligned.sum() * 0.0
     real = gather_rows(batch.weights) > 0
 
     def gather(local: Tensor) -> Tensor:
@@ -89,9 +91,9 @@ def _alignment(
 
     if objective.alignment == "released":
         return released_alignment_loss(
-            gather(evidence), gather(truth), batch.negatives, objective.temperature
+            gather(aligned), gather(truth), batch.negatives, objective.temperature
         )
-    return alignment_loss(evidence, truth, batch.video_ids, text_ids, objective.temperature, gather)
+    return alignment_loss(aligned, truth, batch.video_ids, text_ids, objective.temperature, gather)
 
 
 def gather_rows(local: Tensor) -> Tensor:
