@@ -42,7 +42,7 @@ from cra_lib.data.shapes.captions import (
     render_shot,
     vocabulary,
 )
-from cra_lib.video.shapes_clip import FOLDER, WIDTH, Towers, to_pixels, tokenize
+from cra_lib.video.shapes_clip import FOLDER, TEXT_WIDTH, Towers, to_pixels, tokenize
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 CHUNK = 1000
@@ -92,10 +92,10 @@ def make_towers(tokenizer: PreTrainedTokenizerFast) -> Towers:
     """Untrained towers; the text tower is a RoBERTa of two layers."""
     config = RobertaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=WIDTH,
+        hidden_size=TEXT_WIDTH,
         num_hidden_layers=2,
         num_attention_heads=4,
-        intermediate_size=256,
+        intermediate_size=128,
         max_position_embeddings=64,
         type_vocab_size=1,
         hidden_dropout_prob=0.1,

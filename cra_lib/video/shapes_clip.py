@@ -28,6 +28,8 @@ from cra_lib.records import InputError
 
 FOLDER = Path(__file__).with_name("shapes_clip")
 WIDTH = 128
+TEXT_WIDTH = 64
+"""Width of the text tower: it takes most of a training step of the embedded dataset."""
 FRAME_SIZE = 96
 BATCH = 256
 REMEDY = "It is part of the repository: restore the folder, or run scripts/train_shapes_clip.py."
@@ -71,13 +73,13 @@ def _block(inputs: int, outputs: int, *, size: int, stride: int) -> list[nn.Modu
 
 
 class Towers(nn.Module):
-    """Both towers and the temperature; the text tower is a transformers model of width 128."""
+    """Both towers and the temperature; the text tower is a transformers model."""
 
     def __init__(self, text: nn.Module):
         super().__init__()
         self.image = ImageTower()
         self.text = text
-        self.text_projection = nn.Linear(WIDTH, WIDTH)
+        self.text_projection = nn.Linear(TEXT_WIDTH, WIDTH)
         self.log_scale = nn.Parameter(torch.tensor(2.66))  # 1 / 0.07, as in CLIP
 
     def images(self, pixels: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N 128"]:

@@ -10,7 +10,7 @@ import pytest
 from cra_lib.data.shapes.captions import caption, draw_shot, labels, render_shot, vocabulary
 from cra_lib.records import InputError
 from cra_lib.video import shapes_clip
-from cra_lib.video.shapes_clip import FOLDER, WIDTH, ShapesClip, text_folder
+from cra_lib.video.shapes_clip import FOLDER, TEXT_WIDTH, WIDTH, ShapesClip, text_folder
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_the_text_tower_loads_by_itself_and_knows_every_word():
 
     tokenizer = AutoTokenizer.from_pretrained(text_folder())
     model = AutoModel.from_pretrained(text_folder(), add_pooling_layer=False)
-    assert model.config.hidden_size == WIDTH
+    assert model.config.hidden_size == TEXT_WIDTH
     assert next(model.parameters()).dtype.is_floating_point
     assert str(next(model.parameters()).dtype) == "torch.float32"
     ids = tokenizer(" ".join(vocabulary()))["input_ids"]

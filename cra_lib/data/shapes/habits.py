@@ -31,7 +31,7 @@ class Bias(NamedTuple):
     reversed: bool = False
 
 
-DEFAULT_BIAS = 0.6
+DEFAULT_BIAS = 0.5
 NO_BIAS = Bias(0.0, 0.0)
 
 

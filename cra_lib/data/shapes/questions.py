@@ -18,9 +18,9 @@ from cra_lib.data.shapes.world import ACTIONS, FPS, WEATHER, Event, World
 
 TEMPORAL_DRAWS = 12
 """Questions of each of the types TN and TP that are proposed for a video."""
-UNBIASED_KEEP = 0.5
+UNBIASED_KEEP = 0.6
 """Share of the proposed questions that is kept without bias: about as many as with it."""
-FEW_RIVALS_KEEP = 0.55
+FEW_RIVALS_KEEP = 0.7
 """Share of the questions kept whose actor has only one other action at a wrong time."""
 
 

@@ -109,8 +109,8 @@ def draw_world(rng: random.Random) -> World:
     frame = rng.randint(4, 8)
     for index, actor in enumerate(order):
         # A reaction follows at once; everything else leaves a pause, so that "why" can be seen.
-        frame += 0 if index == 0 else 2 if index in caused else rng.randint(5, 12)
-        end = frame + rng.randint(9, 14)
+        frame += 0 if index == 0 else 2 if index in caused else rng.randint(4, 7)
+        end = frame + rng.randint(14, 18)
         cause = index - 1 if index in caused else None
         events.append(Event(actor, actions[actor].pop(), frame, end, cause))
         frame = end
@@ -122,7 +122,7 @@ def draw_world(rng: random.Random) -> World:
 
 def draw_actors(rng: random.Random) -> tuple[Actor, ...]:
     """Two or three actors of different colours, apart from each other."""
-    count = 2 if rng.random() < 0.6 else 3
+    count = 2 if rng.random() < 0.7 else 3
     places = rng.sample((18, 48, 78), count)
     colours = rng.sample(COLOURS, count)
     return tuple(
@@ -132,8 +132,8 @@ def draw_actors(rng: random.Random) -> tuple[Actor, ...]:
 
 
 def _draw_order(rng: random.Random, num_actors: int) -> list[int]:
-    """Which actor acts in each event: six or seven events, at least two actors act often."""
-    counts = rng.choice(((4, 3), (3, 3)) if num_actors == 2 else ((3, 3, 1), (3, 2, 2)))
+    """Which actor acts in each of six events."""
+    counts = (3, 3) if num_actors == 2 else (3, 2, 1)
     order = [actor for actor, count in enumerate(counts) for _ in range(count)]
     rng.shuffle(order)
     return order

@@ -61,7 +61,7 @@ def test_an_action_changes_nothing_at_the_other_actor():
 
 def test_evidence_is_visible_throughout_and_actors_are_idle_outside_events():
     """Frames outside every event look like standing; all frames of an event differ from that."""
-    clip = next(draw_clips("test", 1, split_biases(0.6)["test"]))
+    clip = next(draw_clips("test", 1, split_biases(0.5)["test"]))
     world = clip.world
     for number, frame in enumerate(render_frames(world)):
         event, weather = world.event_at(number), world.weather_at(number)
@@ -71,7 +71,7 @@ def test_evidence_is_visible_throughout_and_actors_are_idle_outside_events():
 
 
 def test_rendering_is_deterministic_and_of_the_declared_size():
-    clip = next(draw_clips("val", 1, split_biases(0.6)["val"]))
+    clip = next(draw_clips("val", 1, split_biases(0.5)["val"]))
     first, second = list(render_frames(clip.world)), list(render_frames(clip.world))
     assert len(first) == clip.world.frame_count
     assert first[0].shape == (SIZE, SIZE, 3) and first[0].dtype == np.uint8
@@ -106,7 +106,7 @@ def test_a_shot_is_a_lossy_frame():
 def test_the_vocabulary_covers_every_question_and_choice():
     known = set(vocabulary())
     assert known >= {*COLOURS, *NOUNS} and len(known) < 120
-    for split, bias in split_biases(0.6).items():
+    for split, bias in split_biases(0.5).items():
         for clip in draw_clips(split, 40, bias):
             for question in questions_of(clip):
                 words = {w for text in (question.text, *question.choices) for w in text.split()}
