@@ -152,7 +152,10 @@ REFERENCE_NAMES = {
     "blind": "best without video",
     "scene_and_text": "best from scene",
     "events_without_times": "best without times",
+    "frames_without_order": "best without order",
 }
+REFERENCE_LINES = (":", "-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)))
+"""Line styles of the computed answerers."""
 
 
 def _draw_references(
@@ -161,9 +164,7 @@ def _draw_references(
     """A grey line a split and computed answerer; the legend names each answerer once."""
     named: set[str] = set()
     for place, split in enumerate(splits):
-        for (name, label), line in zip(
-            REFERENCE_NAMES.items(), (":", "-", "--", "-."), strict=True
-        ):
+        for (name, label), line in zip(REFERENCE_NAMES.items(), REFERENCE_LINES, strict=True):
             value = references.get(split, {}).get(name)
             if value is not None:
                 ends = (place - 0.45, place + 0.45), (value, value)

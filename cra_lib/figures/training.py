@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from cra_lib.figures.style import BLUE, COLUMN, CYCLE, PAGE, blank, in_order, look, styled
 
@@ -34,7 +35,9 @@ def training_curves(history: pd.DataFrame) -> Figure:
     if learned:
         panels[2].plot(history["epoch"], history["sigma"], "o-", color=BLUE)
         panels[2].set(xlabel="epoch", ylabel="learned $\\sigma$ of the filter (frames)")
-        panels[2].set_ylim(bottom=0)
+        panels[2].set_ylim(0, 1.15 * history["sigma"].max())
+    for axes in panels:
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     return figure
 
 

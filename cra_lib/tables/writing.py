@@ -26,16 +26,16 @@ class SavedTable:
         return self.markdown.read_text(encoding="utf-8")
 
 
-def cell_text(value: object) -> str:
-    """What a cell shows: counts in full, other numbers with one decimal, nothing for missing.
+def cell_text(value: object, digits: int = 1) -> str:
+    """What a cell shows: counts in full, other numbers rounded, nothing for missing.
 
-    >>> [cell_text(value) for value in (5553, 18.24, None, "post-hoc", 0.191)]
-    ['5,553', '18.2', '', 'post-hoc', '0.19']
+    >>> [cell_text(value) for value in (5553, 18.24, None, "post-hoc")]
+    ['5,553', '18.2', '', 'post-hoc']
     """
     if value is None or value is pd.NA or (isinstance(value, float) and value != value):
         return ""
     if isinstance(value, float):
-        return f"{value:.2f}" if 0 < abs(value) < 1 else f"{value:.1f}"
+        return f"{value:.{digits}f}"
     if isinstance(value, int) or type(value).__name__.startswith("int"):
         return f"{value:,}"
     return str(value)
@@ -46,12 +46,23 @@ def _flat(table: pd.DataFrame) -> pd.DataFrame:
     return table if isinstance(table.index, pd.RangeIndex) else table.reset_index()
 
 
+def _texts(flat: pd.DataFrame) -> list[list[str]]:
+    """The cells of each row; a column of fractions below one has two decimals instead of one."""
+    columns = []
+    for name in flat.columns:
+        values = flat[name].tolist()
+        floats = [abs(v) for v in values if isinstance(v, float) and v == v]
+        digits = 2 if floats and 0 < max(floats) < 1 else 1
+        columns.append([cell_text(value, digits) for value in values])
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
 def to_markdown(table: pd.DataFrame) -> str:
     """A pipe table; number columns are aligned right."""
     flat = _flat(table)
     ends = ["---:" if number else "---" for number in _is_number(flat)]
     lines = [[str(name) for name in flat.columns], ends]
-    lines += [[cell_text(value) for value in row] for row in flat.itertuples(index=False)]
+    lines += _texts(flat)
     return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
 
 
@@ -62,8 +73,8 @@ def to_html(table: pd.DataFrame, caption: str = "") -> str:
     pairs = list(zip(kinds, map(str, flat.columns), strict=True))
     head = "".join(f'<th scope="col" class="{kind}">{escape(name)}</th>' for kind, name in pairs)
     rows = []
-    for row in flat.itertuples(index=False):
-        first, *rest = [escape(cell_text(value)) for value in row]
+    for row in _texts(flat):
+        first, *rest = map(escape, row)
         cells = "".join(
             f'<td class="{kind}">{text}</td>' for kind, text in zip(kinds[1:], rest, strict=True)
         )
