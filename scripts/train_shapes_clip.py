@@ -168,6 +168,9 @@ def zero_shot(towers, tokenizer, frames, shots) -> dict[str, float]:
 def save(towers: Towers, tokenizer, scores: dict, args, seconds: float, folder: Path) -> None:
     """Weights, tokenizer and card."""
     folder.mkdir(parents=True, exist_ok=True)
+    # Who fine-tunes the tower chooses its own regularisation; masks take a seventh of a step.
+    towers.text.config.hidden_dropout_prob = 0.0
+    towers.text.config.attention_probs_dropout_prob = 0.0
     towers.text.save_pretrained(folder / "text")
     tokenizer.save_pretrained(folder / "text")
     state = {

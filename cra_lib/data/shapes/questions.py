@@ -16,12 +16,8 @@ from typing import NamedTuple
 from cra_lib.data.shapes.habits import NO_BIAS, Bias, keep_probability
 from cra_lib.data.shapes.world import ACTIONS, FPS, WEATHER, Event, World
 
-TEMPORAL_DRAWS = 12
-"""Questions of each of the types TN and TP that are proposed for a video."""
-UNBIASED_KEEP = 0.6
+UNBIASED_KEEP = 0.7
 """Share of the proposed questions that is kept without bias: about as many as with it."""
-FEW_RIVALS_KEEP = 0.7
-"""Share of the questions kept whose actor has only one other action at a wrong time."""
 
 
 class Item(NamedTuple):
@@ -57,22 +53,18 @@ def ask(world: World, rng: random.Random, bias: Bias) -> list[Item]:
     for draft in propose(world, rng):
         event = world.events[draft.answer]
         rivals = set(world.actions_of(event.actor)) - draft.barred - {event.action}
-        few = len(rivals) < 2 and rng.random() >= FEW_RIVALS_KEEP
         keep = UNBIASED_KEEP
         if bias[:2] != NO_BIAS[:2]:
             noun = world.actors[event.actor].noun
             keep = keep_probability(event.action, noun, world.scene, bias)
-        if rivals and not few and rng.random() < keep:
+        if rivals and rng.random() < keep:
             items.append(_with_choices(world, draft, rivals, rng))
     return items
 
 
 def propose(world: World, rng: random.Random) -> list[Draft]:
-    """All causal and weather questions and some before/after ones whose answer can be told."""
-    drafts = [*_causal(world), *_while(world)]
-    for direction in (1, -1):
-        temporal = list(_temporal(world, direction))
-        drafts += rng.sample(temporal, min(TEMPORAL_DRAWS, len(temporal)))
+    """All questions of the world whose answer can be told, in a random order."""
+    drafts = [*_causal(world), *_while(world), *_temporal(world, 1), *_temporal(world, -1)]
     drafts = [draft for draft in drafts if world.events[draft.answer].action not in draft.barred]
     rng.shuffle(drafts)
     return drafts

@@ -109,8 +109,8 @@ def draw_world(rng: random.Random) -> World:
     frame = rng.randint(4, 8)
     for index, actor in enumerate(order):
         # A reaction follows at once; everything else leaves a pause, so that "why" can be seen.
-        frame += 0 if index == 0 else 2 if index in caused else rng.randint(4, 7)
-        end = frame + rng.randint(14, 18)
+        frame += 0 if index == 0 else 2 if index in caused else rng.randint(4, 8)
+        end = frame + rng.randint(17, 22)
         cause = index - 1 if index in caused else None
         events.append(Event(actor, actions[actor].pop(), frame, end, cause))
         frame = end
@@ -132,8 +132,8 @@ def draw_actors(rng: random.Random) -> tuple[Actor, ...]:
 
 
 def _draw_order(rng: random.Random, num_actors: int) -> list[int]:
-    """Which actor acts in each of six events."""
-    counts = (3, 3) if num_actors == 2 else (3, 2, 1)
+    """Which actor acts in each of five events."""
+    counts = (3, 2) if num_actors == 2 else (2, 2, 1)
     order = [actor for actor, count in enumerate(counts) for _ in range(count)]
     rng.shuffle(order)
     return order

@@ -222,7 +222,7 @@ def test_a_position_or_frequency_heuristic_does_not_beat_chance_either(asked):
 def test_ignoring_time_is_bounded_and_bias_orders_the_splits(asked):
     biases = split_biases(0.5)
     known = {split: accuracy(q, event_weights, biases["train"]) for split, q in asked.items()}
-    assert 25 < known["test"] < 45
+    assert 25 < known["test"] < 50
     assert known["test_ood"] < known["test"] < known["test_iid"] < 70
     unordered = accuracy(asked["test"], frame_weights, biases["test"])
     assert known["test"] < unordered < 62
