@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from cra_lib.config import RunConfig, SpanConfig, load_config
@@ -26,6 +25,7 @@ from cra_lib.data.batches import (
     unique_pairs,
 )
 from cra_lib.data.features import FeatureStore
+from cra_lib.fabric import Fabric
 from cra_lib.model.base import GroundedModel
 from cra_lib.model.text import load_tokenizer
 from cra_lib.paths import DataFiles, RunFiles, atomic, require

@@ -29,8 +29,10 @@ MAY_IMPORT = {
     "data": BASE | {"metrics", "spans", "statistics", "video"},
     "video": BASE | {"data"},
     "causal": BASE | {"data", "video", "model"},
-    "training": BASE | {"model", "data", "evaluation", "metrics", "pretrained", "schedule"},
-    "evaluation": BASE | SCORING | {"model", "data", "pretrained"},
+    "training": BASE
+    | {"model", "data", "evaluation", "fabric", "metrics", "pretrained", "schedule"},
+    "evaluation": BASE | SCORING | {"model", "data", "fabric", "pretrained"},
+    "fabric": set(),
     "pretrained": BASE | {"model", "parameters"},
     "released": BASE | {"model", "data", "readers", "pretrained", "causal"},
 }
@@ -90,7 +92,7 @@ def test_only_the_pipeline_knows_snakemake():
 )
 def test_scoring_and_drawing_start_without_torch(path):
     heavy = {n.split(".")[0] for n in imports(path, top_level=True)}
-    assert not heavy & {"torch", "lightning", "transformers", "torchvision"}
+    assert not heavy & {"torch", "lightning_fabric", "transformers", "torchvision"}
 
 
 @pytest.mark.parametrize(

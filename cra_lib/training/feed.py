@@ -10,10 +10,10 @@ from itertools import islice
 from typing import Any
 
 import torch
-from lightning.fabric.utilities.apply_func import apply_to_collection
 from torch import Tensor
 
 from cra_lib.data.batches import Batch
+from cra_lib.fabric import apply_to_collection
 from cra_lib.training.log import with_bar
 from cra_lib.training.setup import Engine
 from cra_lib.training.state import Progress

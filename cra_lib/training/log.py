@@ -8,14 +8,15 @@ import platform
 import resource
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor
 
 from cra_lib.config import RunConfig
+from cra_lib.fabric import Fabric
 from cra_lib.paths import RunFiles, atomic
 
 TERMS = ("answer", "question", "alignment_answer", "alignment_question")
@@ -147,9 +148,6 @@ def peak_memory_gb(device: torch.device) -> float:
 
 def write_runtime(path: Path, config: RunConfig, device: torch.device, **facts: Any) -> None:
     """Write runtime.json: what the run cost, where, and with which versions."""
-    import lightning
-    import transformers
-
     is_cuda = device.type == "cuda"
     about = {
         "dataset": config.dataset,
@@ -163,8 +161,8 @@ def write_runtime(path: Path, config: RunConfig, device: torch.device, **facts: 
         "peak_memory_gb": round(peak_memory_gb(device), 3),
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        "lightning": lightning.__version__,
-        "transformers": transformers.__version__,
+        "lightning": version("lightning"),
+        "transformers": version("transformers"),
     }
     with atomic(path) as partial:
         partial.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
 from torch import nn
 
 from cra_lib.config import RunConfig, save_config
 from cra_lib.data.annotations import read_truths
 from cra_lib.data.batches import load_split, question_keys
 from cra_lib.evaluation import load_evaluation, predict
+from cra_lib.fabric import Fabric
 from cra_lib.metrics import score
 from cra_lib.model.losses import loss_weights, weighted
 from cra_lib.model.text import load_tokenizer

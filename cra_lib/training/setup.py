@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
-from lightning.fabric.strategies import DDPStrategy
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -21,6 +19,7 @@ from cra_lib.config import RunConfig, TrainConfig
 from cra_lib.data.batches import Split, TrainingBatches
 from cra_lib.data.distractors import DistractorSampler
 from cra_lib.evaluation import CHUNK_TOKENS, Evaluation, is_padded
+from cra_lib.fabric import DDPStrategy, Fabric
 from cra_lib.model import build_model
 from cra_lib.paths import DataFiles, require
 from cra_lib.records import InputError

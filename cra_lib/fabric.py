@@ -1,0 +1,33 @@
+"""Lightning Fabric, imported without torchmetrics.
+
+Lightning asks for the version of torchmetrics by importing it, and with it torchvision and scipy's
+signal processing: three times the cost of torch itself in every process that trains or predicts.
+Only its spike detector uses the answer.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def _absent(module: str) -> Iterator[None]:
+    """Let imports of a module fail, unless it is loaded already."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
+with _absent("torchmetrics"):
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy
+    from lightning_fabric.utilities.apply_func import apply_to_collection
+
+__all__ = ["DDPStrategy", "Fabric", "apply_to_collection"]
