@@ -150,7 +150,8 @@ python=$(environment)
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 case $command in
     setup) say "the environment is ready: $python" ;;
-    test) cd "$root" && exec "$python" -m pytest -n "${CRA_TEST_WORKERS:-auto}" --dist loadgroup "$@" ;;
+    test) cd "$root" && exec "$python" -m pytest -n "${CRA_TEST_WORKERS:-auto}" --dist loadfile \
+        --no-loadscope-reorder "$@" ;;
     lint) cd "$root" && "$python" -m ruff check . && exec "$python" -m ruff format --check . ;;
     bench)
         cd "$root"

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -13,6 +14,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores must n
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 ROOT = Path(__file__).resolve().parent.parent
+LONG = ("test_end_to_end", "training/test_loop", "test_workflow")
+"""Files that take longest; they start first, so that no worker is left alone with one."""
+
+settings.register_profile("default", max_examples=25, deadline=None)
+settings.register_profile("thorough", max_examples=500, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 try:
     from jaxtyping import install_import_hook
@@ -21,6 +28,16 @@ except ImportError:  # the evaluator alone is installed
 else:
     # Only while testing: every annotated shape in the model is checked at each call.
     install_import_hook("cra_lib.model", "beartype.beartype")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first; all else keeps its order."""
+
+    def place(item: pytest.Item) -> int:
+        file = item.path.with_suffix("").as_posix()
+        return next((n for n, name in enumerate(LONG) if file.endswith(name)), len(LONG))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cra_lib import metrics
@@ -171,7 +171,6 @@ def build(rows, scale=1.0):
     return truths, predictions
 
 
-@settings(max_examples=40, deadline=None)
 @given(questions)
 def test_bounds(rows):
     truths, predictions = build(rows)
@@ -183,7 +182,6 @@ def test_bounds(rows):
     assert found["Acc@GQA"] <= min(found["Acc@QA"], found["IoP@0.5"])
 
 
-@settings(max_examples=40, deadline=None)
 @given(questions, st.lists(ordered, min_size=1, max_size=3))
 def test_more_segments_never_hurt(rows, extra):
     more = [(span, [*segments, *extra], right) for span, segments, right in rows]
@@ -192,7 +190,6 @@ def test_more_segments_never_hurt(rows, extra):
     assert all(more_scores[name] >= fewer_scores[name] - 1e-9 for name in metrics.METRICS)
 
 
-@settings(max_examples=40, deadline=None)
 @given(questions, st.sampled_from([0.25, 0.5, 2.0, 8.0]), st.randoms(use_true_random=False))
 def test_neither_the_unit_of_time_nor_the_order_matters(rows, scale, random):
     plain = metrics.score(*reversed(build(rows)), "post-hoc")

@@ -21,7 +21,6 @@ from cra_lib.notebook import (
 from cra_lib.records import InputError
 
 PARAMETERS = 'NAME: str = "a"\nSEED: int = 1\nRATE: float | None = None\nDEEP = False\nhelper = 1'
-pytestmark = pytest.mark.xdist_group("notebook")
 
 
 def write(path: Path, *cells: str, tagged: bool = True, prose: str = "# Title") -> Path:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cra_lib import derived_spans, readers
@@ -153,7 +153,6 @@ json_values = st.recursive(
 fields = st.sampled_from(["key", "prediction", "answer", "qid", "vid", "pred_relevant_windows"])
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["1_0", "1_1"]) | fields, json_values),
     st.sampled_from([".json", ".jsonl", ".csv"]),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -137,7 +137,6 @@ def test_the_defaults_are_those_of_the_run_settings():
 weight_rows = arrays(float, (3, 32), elements=st.floats(0, 1, width=32))
 
 
-@settings(max_examples=30, deadline=None)
 @given(weight_rows, st.floats(0.5, 200.0))
 def test_every_interval_contains_its_peak_and_only_sampled_times(weights, duration):
     times = np.tile(np.linspace(0, duration, 34)[1:33], (3, 1))
@@ -151,7 +150,6 @@ def test_every_interval_contains_its_peak_and_only_sampled_times(weights, durati
         assert (found[:, 0] <= peak).all() and (peak <= found[:, 1]).all()
 
 
-@settings(max_examples=30, deadline=None)
 @given(weight_rows)
 def test_released_windows_always_take_the_longest(weights):
     sizes = np.diff(spans.best_windows(weights + 0.01, (1, 3, 5)), axis=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cra_lib import statistics
@@ -59,7 +59,6 @@ def test_no_difference_is_no_evidence():
         assert change == (0.0, 0.0, 0.0, 1.0)
 
 
-@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10), st.integers(0, 10))
 def test_swapping_the_models_swaps_the_sign(gains, losses):
     first = np.array([[0.0]] * gains + [[1.0]] * losses + [[1.0]])

@@ -22,8 +22,6 @@ from cra_lib.paths import SPLITS
 from cra_lib.pipeline import make_plan
 from cra_lib.pipeline.run import explain_failure, waiting_jobs
 
-pytestmark = pytest.mark.xdist_group("workflow")
-
 ROOT = Path(__file__).resolve().parent.parent
 
 RUNNER = '''

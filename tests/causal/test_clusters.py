@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cra_lib.causal.clusters import ArrayRows, mini_batch_kmeans
@@ -92,7 +92,6 @@ def test_one_cluster_is_the_mean(mixture):
     np.testing.assert_allclose(cluster(mixture, k=1).centres[0], mixture.mean(0), atol=1e-4)
 
 
-@settings(max_examples=20, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 12), st.integers(1, 80))
 def test_blocks_cover_every_row_once(num_rows, width, size):
     array = np.arange(num_rows * width, dtype=np.float32).reshape(num_rows, width)

@@ -1,7 +1,7 @@
 """The rule tagger: what it finds in typical sentences, and that no text breaks it."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cra_lib.causal.rules import tag_words
@@ -42,7 +42,6 @@ def test_finds_subjects_and_verbs(text, subjects, verbs):
     assert found(text) == (subjects, verbs)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from([*load_lexicon().forms, *"to and the it that so while".split()])))
 def test_every_word_gets_one_tag(words):
     tags, subjects = tag_words(words)
@@ -52,7 +51,6 @@ def test_every_word_gets_one_tag(words):
     assert len(set(subjects)) == len(subjects)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.text(min_size=1, max_size=8), max_size=12))
 def test_any_text_is_tagged_the_same_twice(words):
     assert tag_words(words) == tag_words(list(words))

@@ -4,7 +4,7 @@ import csv
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cra_lib.data.annotations import (
@@ -26,7 +26,6 @@ text = st.text(
 words = text.filter(bool)
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(words, st.lists(words, min_size=4, max_size=4)), min_size=1, max_size=5))
 def test_questions_survive_being_written_and_read(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("csv") / "q.csv"
@@ -98,7 +97,6 @@ def test_segments_and_stamps_survive_being_written(tmp_path):
     assert read_stamps(tmp_path / "f.json") == {"a": (0.5, 1.5)}
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.integers(1, 100_000), st.floats(1, 120), st.integers(1, 64))
 def test_stamps_ascend_and_stay_near_the_video(count, fps, num_frames):
     stamps = stamps_from_count(count, fps, num_frames)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cra_lib.data.distractors import (
@@ -39,7 +39,6 @@ def _sampler(questions, paraphrases=None, **settings) -> DistractorSampler:
     return DistractorSampler(questions, index_texts(questions, paraphrases), **settings)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     sizes=st.lists(st.integers(5, 40), min_size=1, max_size=8),
     seed=st.integers(0, 2**16),

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -55,7 +55,6 @@ def test_as_released_the_query_projection_learns_nothing(wide):
     assert asked < 1e-5 * seen if isinstance(grounder, ReleasedGrounder) else asked > 0.1 * seen
 
 
-@settings(max_examples=50, deadline=None)
 @given(raw=st.floats(-60, 60))
 def test_sigma_keeps_its_bounds(raw):
     smoother = SumSmoother(5)
@@ -71,7 +70,6 @@ def test_sigma_starts_at_one_and_has_a_gradient():
     assert smoother.raw_sigma.grad.abs() > 0
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     scores=arrays("float64", (3, 16), elements=st.floats(-8, 8)),
     raw=st.floats(-5, 5),

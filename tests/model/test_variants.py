@@ -59,7 +59,7 @@ def test_every_parameter_matters(tiny, variant):
 
 
 @described
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(order=st.permutations(range(4)), seed=st.integers(0, 99))
 def test_batch_order_and_companions_do_not_matter(tiny, variant, order, seed):
     model, batch = tiny.build(variant, seed).eval(), tiny.batch(seed=seed)
@@ -73,7 +73,7 @@ def test_batch_order_and_companions_do_not_matter(tiny, variant, order, seed):
 
 
 @described
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(more=st.integers(1, 26), seed=st.integers(0, 99))
 def test_padding_does_not_matter(tiny, variant, more, seed):
     model, batch = tiny.build(variant, seed).eval(), tiny.batch(seed=seed)
@@ -86,7 +86,7 @@ def test_padding_does_not_matter(tiny, variant, more, seed):
 
 
 @variants
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(order=st.permutations(range(5)), seed=st.integers(0, 99))
 def test_candidates_may_come_in_any_order(tiny, variant, order, seed):
     model, batch = tiny.build(variant, seed).eval(), tiny.batch(seed=seed)

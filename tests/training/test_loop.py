@@ -243,7 +243,6 @@ fit(load_config(Path(sys.argv[1])), DataFiles(Path(sys.argv[2])), RunFiles(Path(
 """
 
 
-@pytest.mark.slow
 def test_two_processes_equal_one_with_twice_the_batch(world, tmp_path):
     model = {"dropout": 0.0, "position_dropout": 0.0}
     alone, shared = RunFiles(tmp_path / "alone"), RunFiles(tmp_path / "shared")
