@@ -36,7 +36,7 @@ from cra_lib.paths import SPLITS, DataFiles
 from cra_lib.records import InputError, Question
 from cra_lib.video.frames import write_video
 
-SIZES = {"train": 500, "val": 60, "test_iid": 100, "test": 100, "test_ood": 100}
+SIZES = {"train": 800, "val": 60, "test_iid": 100, "test": 100, "test_ood": 100}
 """Videos per split."""
 NUM_FRAMES = 32
 ENCODING = {"quality": 23, "keyframe_every": 2.0}

@@ -18,6 +18,8 @@ from cra_lib.data.shapes.world import ACTIONS, FPS, WEATHER, Event, World
 
 UNBIASED_KEEP = 0.7
 """Share of the proposed questions that is kept without bias: about as many as with it."""
+WHILE_KEEP = 0.7
+"""Share of the proposed "while" questions: they can be answered without order, and are many."""
 
 
 class Item(NamedTuple):
@@ -63,8 +65,9 @@ def ask(world: World, rng: random.Random, bias: Bias) -> list[Item]:
 
 
 def propose(world: World, rng: random.Random) -> list[Draft]:
-    """All questions of the world whose answer can be told, in a random order."""
-    drafts = [*_causal(world), *_while(world), *_temporal(world, 1), *_temporal(world, -1)]
+    """Questions of the world whose answer can be told, in a random order."""
+    drafts = [draft for draft in _while(world) if rng.random() < WHILE_KEEP]
+    drafts += [*_causal(world), *_temporal(world, 1), *_temporal(world, -1)]
     drafts = [draft for draft in drafts if world.events[draft.answer].action not in draft.barred]
     rng.shuffle(drafts)
     return drafts

@@ -109,8 +109,8 @@ def draw_world(rng: random.Random) -> World:
     frame = rng.randint(4, 8)
     for index, actor in enumerate(order):
         # A reaction follows at once; everything else leaves a pause, so that "why" can be seen.
-        frame += 0 if index == 0 else 2 if index in caused else rng.randint(4, 8)
-        end = frame + rng.randint(17, 22)
+        frame += 0 if index == 0 else 2 if index in caused else rng.randint(5, 9)
+        end = frame + rng.randint(20, 26)
         cause = index - 1 if index in caused else None
         events.append(Event(actor, actions[actor].pop(), frame, end, cause))
         frame = end
@@ -132,22 +132,17 @@ def draw_actors(rng: random.Random) -> tuple[Actor, ...]:
 
 
 def _draw_order(rng: random.Random, num_actors: int) -> list[int]:
-    """Which actor acts in each of five events."""
-    counts = (3, 2) if num_actors == 2 else (2, 2, 1)
+    """Which actor acts in each of four events."""
+    counts = (2, 2) if num_actors == 2 else (2, 1, 1)
     order = [actor for actor, count in enumerate(counts) for _ in range(count)]
     rng.shuffle(order)
     return order
 
 
 def _draw_causes(rng: random.Random, order: list[int]) -> set[int]:
-    """Indices of up to three events that react to the event before, made by another actor."""
+    """The index of one event that reacts to the event before, made by another actor."""
     pairs = [index for index in range(1, len(order)) if order[index] != order[index - 1]]
-    rng.shuffle(pairs)
-    caused: set[int] = set()
-    for index in pairs:
-        if len(caused) < 3 and not {index - 1, index + 1} & caused:
-            caused.add(index)
-    return caused
+    return {rng.choice(pairs)}
 
 
 def _draw_weather(rng: random.Random, events: list[Event]) -> tuple[Episode, ...]:
