@@ -10,11 +10,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cra_lib import fingerprint
 from cra_lib.manifest import record
@@ -185,13 +186,19 @@ class Toy:
         return lines
 
     @contextmanager
-    def with_line(self, name: str, line: str) -> Iterator[None]:
-        """A file with one more line, for a while."""
+    def with_change(self, name: str, change: Callable[[str], str]) -> Iterator[None]:
+        """A file with another text, for a while."""
         path = self.root / name
         before = path.read_text()
-        path.write_text(f"{before}{line}\n")
-        yield
-        path.write_text(before)
+        path.write_text(change(before))
+        try:
+            yield
+        finally:
+            path.write_text(before)
+
+    def with_line(self, name: str, line: str) -> AbstractContextManager[None]:
+        """A file with one more line, for a while."""
+        return self.with_change(name, lambda before: f"{before}{line}\n")
 
 
 @pytest.fixture(scope="module")
@@ -232,8 +239,12 @@ def test_a_changed_model_retrains_but_a_remark_does_not(toy):
 
 
 def test_changed_settings_rerun_what_depends_on_them(toy):
-    profile = "workflow/profiles/shapes-quick.yaml"
-    with toy.with_line(profile, "    clip_norm: 3.5"):
+    def clip_harder(text: str) -> str:
+        profile = yaml.safe_load(text)
+        profile["settings"]["train"]["clip_norm"] = 0.125
+        return yaml.safe_dump(profile)
+
+    with toy.with_change("workflow/profiles/shapes-quick.yaml", clip_harder):
         assert toy.stale() == AFTER_TRAINING
 
 
