@@ -157,13 +157,15 @@ def _record(dataset: str, files: ResultFiles, tolerance: float | None) -> None:
     splits = [split for split in SPLITS[dataset][1:] if split != "val" or dataset != "shapes"]
     obtained = read_obtained(files, splits)
     entries = manifest.read_manifest(files.manifest).values()
-    profiles = sorted({str(e["parameters"].get("PROFILE")) for e in entries if e["seed"]})
+    trained = [entry for entry in entries if entry["seed"]]
+    profiles = sorted({str(entry["parameters"].get("PROFILE")) for entry in trained})
     header = {
         "dataset": dataset,
         "profile": ", ".join(profiles),
         "provenance": {
             "seeds": sorted({seed for cell in obtained.values() for seed in cell["seeds"]}),
-            "commit": manifest.git_state(repository_root()),
+            # Of the run, not of the working copy that records it.
+            "commit": trained[-1]["commit"] if trained else None,
             "device": manifest.device(),
             "versions": manifest.versions(),
         },
