@@ -158,6 +158,19 @@ FIGURES = {
         "Three rows of video frames; the frames of a row look alike.",
         notebook="02",
     ),
+    "cluster_sizes": Item(
+        "confounders",
+        "Training questions and frames of each cluster, largest cluster first (logarithmic axis).",
+        "Two falling lines, questions and frames: items of a cluster against its rank.",
+        notebook="02",
+    ),
+    "confounder_number": Item(
+        "confounders",
+        "Mean squared distance of a question graph to its centre for several numbers of "
+        "confounders K; the dotted line is the K in use.",
+        "A line that falls as K grows, with a dotted line at the K in use.",
+        notebook="02",
+    ),
 }
 
 TABLES = {

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from cra_lib.figures.style import (
     BLACK,
@@ -24,12 +25,12 @@ from cra_lib.figures.style import (
 PLACES = (
     (0.12, 0.5),
     (0.3, 0.92),
-    (0.36, 0.64),
-    (0.36, 0.36),
+    (0.36, 0.68),
+    (0.5, 0.3),
     (0.3, 0.08),
-    (0.66, 0.5),
-    (0.88, 0.8),
-    (0.88, 0.2),
+    (0.66, 0.56),
+    (0.88, 0.84),
+    (0.88, 0.24),
 )
 """Where the eight nodes are drawn: question parts on the left, answer parts on the right."""
 
@@ -43,20 +44,24 @@ def question_graph(
     axes = figure.add_subplot()
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
     axes.axis("off")
-    for source, target in edges:
-        arrow = {"arrowstyle": "-|>", "color": GREY, "shrinkA": 22, "shrinkB": 26, "linewidth": 0.9}
-        axes.annotate("", PLACES[target], PLACES[source], arrowprops=arrow)
-    for place, name, text in zip(PLACES, names, texts, strict=True):
+    boxes = [
         _draw_node(axes, place, name, text)
+        for place, name, text in zip(PLACES, names, texts, strict=True)
+    ]
+    for source, target in edges:
+        arrow = {"arrowstyle": "-|>", "color": GREY, "shrinkA": 2, "shrinkB": 2, "linewidth": 0.9}
+        ends = {"patchA": boxes[source], "patchB": boxes[target]}
+        axes.annotate("", PLACES[target], PLACES[source], arrowprops=arrow | ends, zorder=1)
     return figure
 
 
-def _draw_node(axes: Axes, place: tuple[float, float], name: str, text: str) -> None:
+def _draw_node(axes: Axes, place: tuple[float, float], name: str, text: str) -> Patch:
     colour = ORANGE if name.startswith("answer") else BLUE
     shown = "\n".join(textwrap.wrap(text, 24)) or "(none)"
     box = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": colour}
     label = f"{name}\n{shown}"
-    axes.text(*place, label, ha="center", va="center", fontsize=7, color=BLACK, bbox=box)
+    drawn = axes.text(*place, label, ha="center", va="center", fontsize=7, color=BLACK, bbox=box)
+    return drawn.get_bbox_patch()
 
 
 @styled
@@ -97,7 +102,11 @@ def size_study(inertia: Mapping[int, float], chosen: int) -> Figure:
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.minorticks_off()
-    axes.set(xlabel="number of confounders K", ylabel="mean squared distance", ylim=(0, None))
+    axes.set(
+        xlabel="number of confounders K",
+        ylabel="mean squared distance\nto the nearest centre",
+        ylim=(0, None),
+    )
     axes.legend()
     return figure
 
@@ -111,7 +120,8 @@ def frame_rows(rows: Mapping[str, Sequence[np.ndarray | None]]) -> Figure:
     for line, (name, frames) in zip(panels, rows.items(), strict=True):
         for axes in line:
             axes.set(xticks=[], yticks=[], facecolor="#DDDDDD")
-        line[0].set_ylabel(name.replace(" (", "\n("), fontsize=7)
+            axes.spines[:].set_visible(False)
+        line[0].set_ylabel(f"centre {name}".replace(" (", "\n("), fontsize=7)
         for axes, frame in zip(line, frames, strict=False):
             if frame is not None:
                 axes.imshow(frame)
