@@ -30,6 +30,7 @@ from cra_lib.records import (
     Prediction,
     Span,
     is_finite_number,
+    json_lines,
     read_predictions,
     span_from_json,
 )
@@ -271,21 +272,12 @@ def read_moments(path: Path) -> dict[str, Prediction]:
         InputError: naming the file and the line.
     """
     predictions: dict[str, Prediction] = {}
-    with open(path, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            where = f"{path}, line {number}"
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(
-                    f"{where}: not valid JSON ({error.msg}); is the file truncated?"
-                ) from None
-            prediction = _moment(row, where)
-            if prediction.key in predictions:
-                raise InputError(f"{where}: key {prediction.key!r} was already given; keep one.")
-            predictions[prediction.key] = prediction
+    for number, row in json_lines(path):
+        where = f"{path}, line {number}"
+        prediction = _moment(row, where)
+        if prediction.key in predictions:
+            raise InputError(f"{where}: key {prediction.key!r} was already given; keep one.")
+        predictions[prediction.key] = prediction
     return predictions
 
 

@@ -22,7 +22,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 WEIGHT_FIELDS = ("frame_weights", "frame_times", "raw_weights")
 
@@ -175,6 +175,24 @@ def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
     Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
+def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """The number and the value of each line of a ``.jsonl`` file; blank lines are passed over.
+
+    Raises:
+        InputError: naming the file and the line.
+    """
+    with open(path, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield number, json.loads(line)
+            except json.JSONDecodeError as error:
+                raise InputError(
+                    f"{path}, line {number}: not valid JSON ({error.msg}); is the file truncated?"
+                ) from None
+
+
 def read_predictions(path: Path) -> Iterator[Prediction]:
     """Yield the predictions of a ``.jsonl`` file, each key at most once.
 
@@ -182,22 +200,11 @@ def read_predictions(path: Path) -> Iterator[Prediction]:
         InputError: naming the file and the line.
     """
     seen: dict[str, int] = {}
-    with open(path, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            where = f"{path}, line {number}"
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(
-                    f"{where}: not valid JSON ({error.msg}); is the file truncated?"
-                ) from None
-            prediction = prediction_from_json(row, where)
-            if prediction.key in seen:
-                first = seen[prediction.key]
-                raise InputError(
-                    f"{where}: key {prediction.key!r} was already given in line {first}."
-                )
-            seen[prediction.key] = number
-            yield prediction
+    for number, row in json_lines(path):
+        where = f"{path}, line {number}"
+        prediction = prediction_from_json(row, where)
+        if prediction.key in seen:
+            first = seen[prediction.key]
+            raise InputError(f"{where}: key {prediction.key!r} was already given in line {first}.")
+        seen[prediction.key] = number
+        yield prediction
