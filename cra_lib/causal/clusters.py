@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from scipy import sparse
 
+from cra_lib.causal.seeding import seed_rows
 from cra_lib.records import InputError
 
 PIECE = 512
@@ -158,14 +159,14 @@ class _Search:
     # Initialisation
 
     def start(self, n_init: int) -> None:
-        """Centres from k-means++ and some steps of Lloyd on a sample; the best start is kept."""
+        """Centres from seeding and some steps of Lloyd on a sample; the best start is kept."""
         sample = self._sample(max(MIN_SAMPLE, 3 * self.num_clusters))
         gram = sample @ sample.T
         norms = np.diag(gram)
         squared = np.maximum(norms[:, None] + norms[None, :] - 2 * gram, 0)
         best, best_inertia = self.centres, np.inf
         for _ in range(n_init):
-            self.centres = sample[_plus_plus(squared, self.num_clusters, self.rng)].copy()
+            self.centres = sample[seed_rows(squared, self.num_clusters, self.rng)].copy()
             inertia = self._settle(sample)
             if inertia < best_inertia:
                 best, best_inertia = self.centres, inertia
@@ -323,20 +324,3 @@ def _sums(batch: _Batch, num_clusters: int) -> tuple[np.ndarray, np.ndarray]:
     ones = np.ones(size, dtype=np.float32)
     member = sparse.csr_matrix((ones, (batch.labels, np.arange(size))), (num_clusters, size))
     return member @ batch.rows, np.bincount(batch.labels, minlength=num_clusters)
-
-
-def _plus_plus(squared: np.ndarray, num_clusters: int, rng: np.random.Generator) -> list[int]:
-    """Greedy k-means++ from a matrix of squared distances: the rows that become centres."""
-    size = len(squared)
-    candidates = 2 + int(np.log(num_clusters))
-    chosen = [int(rng.integers(size))]
-    closest = squared[chosen[0]].copy()
-    for _ in range(num_clusters - 1):
-        ladder = np.cumsum(closest, dtype=np.float64)
-        draws = rng.random(candidates) * ladder[-1]
-        tried = np.minimum(np.searchsorted(ladder, draws), size - 1)
-        options = np.minimum(squared[tried], closest)
-        best = int(options.sum(axis=1, dtype=np.float64).argmin())
-        chosen.append(int(tried[best]))
-        closest = options[best]
-    return chosen
