@@ -99,6 +99,9 @@ class ModelConfig(Section):
     """Visual intervention: over the frames of its own video, over the batch (released), or none."""
     back_door: Literal["applied", "unused", "none"] = "applied"
     """Linguistic intervention: applied, built but never called (released), or none."""
+    norm_scale: Literal["balanced", "ones"] = "balanced"
+    """Initial scale of the interventions' norms: width^(-1/4), which starts logits (dot products of
+    two normed vectors) at variance one; or (released) one, which starts them at the width."""
     baseline: Literal["post-hoc", "gaussian"] = "post-hoc"
     """temp-clip only: attention read post hoc (PH), or the Gaussian mask (NG, NG+)."""
     sees_video: bool = True
@@ -147,6 +150,8 @@ class TrainConfig(Section):
     """None: deterministic on CPU, free on GPU."""
     threads: int = Field(0, ge=0)
     """CPU threads of one process; 0 leaves torch's default."""
+    chunk_tokens: int = Field(0, ge=0)
+    """Tokens of one call of the text encoder; 0 fits RoBERTa-base on the device at hand."""
     max_steps: int | None = Field(None, ge=1)
     """Stop after this many optimizer steps (dry runs)."""
     question_stage: bool = True
@@ -220,6 +225,7 @@ _RELEASED = {
         "smoothing": "softmax",
         "front_door": "batch",
         "back_door": "unused",
+        "norm_scale": "ones",
     },
     "train": {"alignment": "released", "distractors": "released"},
     "span": {"windows": "released"},

@@ -9,8 +9,6 @@ from cra_lib.model.base import maximum_query, true_query
 from cra_lib.model.cra import CRA
 from cra_lib.records import InputError
 
-CLIP_WIDTH = 768
-
 TEXT_ENCODERS = {"masked": text.TextEncoder, "padded": text.PaddedTextEncoder}
 QUERY_RULES = {"max": maximum_query, "question": true_query}
 GROUNDERS = {
@@ -22,6 +20,7 @@ GROUNDERS = {
 SMOOTHERS = {"sum": grounding.SumSmoother, "softmax": grounding.SoftmaxSmoother}
 FRONT_DOORS = {"frames": intervention.FrontDoor, "batch": intervention.BatchFrontDoor}
 BACK_DOORS = {"applied": intervention.BackDoor, "unused": intervention.UncalledBackDoor}
+NORM_SCALES = {"balanced": lambda width: width**-0.25, "ones": lambda width: 1.0}
 BASELINES = {"post-hoc": temp_clip.TempCLIP, "gaussian": temp_clip.GaussianTempCLIP}
 
 Centres = Float[Tensor, "K F"] | None
@@ -48,7 +47,7 @@ def build_model(
         InputError: widths that do not fit, a missing dictionary, absent text weights.
     """
     if feature_width is None:
-        feature_width = CLIP_WIDTH if visual is None else visual.shape[1]
+        feature_width = 768 if visual is None else visual.shape[1]
     _check(cfg, feature_width, visual, graphs)
     shared = {
         "text": _text(cfg, text.load_backbone(cfg.text_encoder) if backbone is None else backbone),
@@ -117,8 +116,9 @@ def _grounding(cfg: ModelConfig, feature_width: int) -> dict[str, nn.Module]:
 
 def _interventions(cfg: ModelConfig, visual: Centres, graphs: Graphs) -> dict[str, nn.Module]:
     front_door, back_door = intervention.NoFrontDoor(), nn.Identity()
+    scale = NORM_SCALES[cfg.norm_scale](cfg.width)
     if cfg.front_door != "none":
-        front_door = FRONT_DOORS[cfg.front_door](visual, cfg.width)
+        front_door = FRONT_DOORS[cfg.front_door](visual, cfg.width, scale)
     if cfg.back_door != "none" and graphs is not None:
-        back_door = BACK_DOORS[cfg.back_door](graphs, cfg.width)
+        back_door = BACK_DOORS[cfg.back_door](graphs, cfg.width, scale)
     return {"front_door": front_door, "back_door": back_door}

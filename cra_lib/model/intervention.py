@@ -12,8 +12,7 @@ from cra_lib.model.base import Frames, Vector
 EDGES = (
     (0, 5), (0, 1), (0, 2), (0, 3), (0, 4), (2, 4), (2, 3), (4, 3), (5, 6), (5, 7), (6, 7), (2, 5),
 )  # fmt: skip
-"""(source, target) among the parts of a question and its answer: question, question word,
-subject, verbs, objects, answer, its verbs, its objects."""
+"""Source, target among question, question word, subject, verbs, objects, answer, verbs, objects."""
 NUM_NODES = 8
 
 Any = Float[Tensor, "*batch D"]
@@ -53,12 +52,13 @@ class GraphConvolution(nn.Module):
 class BackDoor(nn.Module):
     """do(l) = LN(l + softmax(W_q l (W_k z)^T / sqrt D) W_v z) over the confounder graphs z."""
 
-    def __init__(self, graphs: Float[Tensor, "J 8 N"], width: int):
+    def __init__(self, graphs: Float[Tensor, "J 8 N"], width: int, norm_scale: float = 1.0):
         super().__init__()
         self.graphs = nn.Parameter(graphs.detach().float().clone())
         self.convolve = GraphConvolution(graphs.shape[-1], width // NUM_NODES)
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
         self.norm = nn.LayerNorm(width)
+        nn.init.constant_(self.norm.weight, norm_scale)
 
     def forward(self, text: Any) -> Any:
         """Intervene on a text of any batch shape."""
@@ -80,7 +80,7 @@ class UncalledBackDoor(BackDoor):
 class FrontDoor(nn.Module):
     """P(M|X) over the frames of the mediator's own video, P(Y|X',M) P(X') over the centres."""
 
-    def __init__(self, centres: Float[Tensor, "K F"], width: int):
+    def __init__(self, centres: Float[Tensor, "K F"], width: int, norm_scale: float = 1.0):
         super().__init__()
         self.centres = nn.Parameter(centres.detach().float().clone())
         self.mediator = nn.Linear(width, width)
@@ -90,6 +90,7 @@ class FrontDoor(nn.Module):
         self.from_confounders = nn.Linear(width, width)
         self.combine = nn.Linear(2 * width, width)
         self.norm = nn.LayerNorm(width)
+        nn.init.constant_(self.norm.weight, norm_scale)
 
     def forward(self, grounded: Vector, video: Frames, project: Project) -> Vector:
         """Intervene on the grounded segment; ``project`` is the mediator's own projection."""

@@ -183,3 +183,18 @@ def test_encoding_a_video_once_serves_every_question(tiny):
         candidates = model.encode_text(part.tokens, part.keep).unflatten(0, part.shape)
         close(model(video, candidates, model.query_of(candidates)).answer_logits[0],
               whole.answer_logits[row])  # fmt: skip
+
+
+def test_answers_start_undecided_whatever_the_width(tiny):
+    """Two normed vectors of scale one would start with logits of variance `width`."""
+    batch = tiny.batch(videos=64)
+    balanced, ones = (
+        tiny.run(tiny.build("cra", width=256, norm_scale=scale).eval(), batch).answer_logits
+        for scale in ("balanced", "ones")
+    )
+    assert balanced.std(dim=0).max() < 2 < 8 < ones.std(dim=0).min()
+    close(ones, balanced * 16, tolerance=1e-3)
+
+
+def test_as_released_norms_start_at_one(tiny):
+    assert (tiny.build("cra-released").front_door.norm.weight == 1).all()
