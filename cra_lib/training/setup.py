@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cra_lib.config import RunConfig, TrainConfig
 from cra_lib.data.batches import Split, TrainingBatches
 from cra_lib.data.distractors import DistractorSampler
-from cra_lib.evaluation import CHUNK_TOKENS, Evaluation, is_padded
+from cra_lib.evaluation import Evaluation, chunk_tokens, is_padded
 from cra_lib.fabric import DDPStrategy, Fabric
 from cra_lib.model import build_model
 from cra_lib.paths import DataFiles, require
@@ -191,7 +191,7 @@ def training_batches(config: RunConfig, split: Split, fabric: Fabric) -> Trainin
         rank=fabric.global_rank,
         world_size=fabric.world_size,
         question_stage=train.question_stage,
-        chunk_tokens=CHUNK_TOKENS.get(fabric.device.type, CHUNK_TOKENS["cpu"]),
+        chunk_tokens=chunk_tokens(config, fabric.device),
         fixed_width=is_padded(config),
         num_negatives=train.num_negatives if train.alignment == "released" else 0,
     )
