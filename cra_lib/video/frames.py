@@ -202,7 +202,8 @@ def _decoded(
 
 def _upright(frame: Any) -> np.ndarray:
     """A decoded frame as uint8 [H, W, 3], turned as the file asks players to turn it."""
-    pixels = frame.to_ndarray(format="rgb24")
+    # Threads of the colour conversion take longer to start than the conversion takes.
+    pixels = frame.to_ndarray(format="rgb24", threads=1)
     turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
@@ -273,6 +274,7 @@ def write_video(
     *,
     quality: int = 20,
     keyframe_every: float = 1.0,
+    preset: str = "medium",
 ) -> None:
     """Write H.264 (yuv420p, mp4); the same frames give the same bytes.
 
@@ -280,6 +282,7 @@ def write_video(
         frames: uint8 [H, W, 3] each, all of one size, H and W even.
         quality: x264's constant rate factor; lower is better and larger.
         keyframe_every: seconds between keyframes, the places that a reader can seek to.
+        preset: x264's effort, from ultrafast (larger files) to veryslow.
 
     Raises:
         InputError: no frames, or a frame of odd or changing size.
@@ -287,7 +290,7 @@ def write_video(
     import av
 
     rate = Fraction(fps).limit_denominator(1001)
-    options = {"crf": str(quality), "preset": "medium", "threads": "1", "flags": "+bitexact"}
+    options = {"crf": str(quality), "preset": preset, "threads": "1", "flags": "+bitexact"}
     with atomic(path) as partial:
         stream = None
         with av.open(str(partial), "w", options={"fflags": "+bitexact"}) as container:
@@ -300,7 +303,7 @@ def write_video(
                 if pixels.shape != (stream.height, stream.width, 3):
                     raise InputError(f"{path}: a frame has another shape, {pixels.shape}.")
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-                container.mux(stream.encode(frame))
+                container.mux(stream.encode(frame.reformat(format="yuv420p", threads=1)))
             if stream is None:
                 raise InputError(f"{path}: no frames to write.")
             container.mux(stream.encode())
