@@ -18,7 +18,8 @@ def register(app: typer.Typer) -> None:
 
 
 DataDir = Annotated[
-    Path | None, typer.Option(help="Folder of the data, or of the dataset itself; default: data.")
+    Path | None,
+    typer.Option("--data", help="Folder of the datasets, or of this dataset; default: data."),
 ]
 Splits = Annotated[
     list[str] | None, typer.Option("--split", help="Repeatable; default: every split with truth.")
@@ -32,7 +33,9 @@ def train(
     seed: Annotated[int, typer.Option(help="Seed of everything random in training.")] = 2024,
     profile: Annotated[str, typer.Option(help="Settings: quick, paper, or a YAML file.")] = "quick",
     data_dir: DataDir = None,
-    results_dir: Annotated[Path | None, typer.Option(help="Default: results/<dataset>.")] = None,
+    results_dir: Annotated[
+        Path | None, typer.Option("--results", help="Default: results/<dataset>.")
+    ] = None,
     max_steps: Annotated[int | None, typer.Option(help="Stop after this many steps.")] = None,
     settings: Annotated[
         list[str] | None,

@@ -123,16 +123,16 @@ def test_the_command_line_trains_predicts_and_scores(world, tmp_path):
     sections = {name: settings[name] for name in ("data", "model", "train")}
     profile = tmp_path / "tiny.yaml"
     profile.write_text(yaml.safe_dump({"settings": sections}))
-    options = ["--profile", str(profile), "--data-dir", str(world.data.root.parent)]
+    options = ["--profile", str(profile), "--data", str(world.data.root.parent)]
     run = tmp_path / "results" / "runs" / "no-gsg" / "seed3"
     trained = CliRunner().invoke(
         app,
         ["train", "nextgqa", "--variant", "no-gsg", "--seed", "3", *options, "--max-steps", "3"]
-        + ["--results-dir", str(tmp_path / "results"), "--set", "train.batch_size=4"],
+        + ["--results", str(tmp_path / "results"), "--set", "train.batch_size=4"],
     )
     assert trained.exit_code == 0, trained.output
     predicted = CliRunner().invoke(
-        app, ["predict", str(run), "--split", "val", "--data-dir", str(world.data.root)]
+        app, ["predict", str(run), "--split", "val", "--data", str(world.data.root)]
     )
     assert predicted.exit_code == 0, predicted.output
     assert "20 questions" in predicted.output and "post-hoc" in predicted.output
