@@ -68,18 +68,25 @@ def train_one_epoch(engine: Engine, progress: Progress, meter: Meter) -> bool:
         seed_step(engine.config.seed, progress.step, fabric.global_rank)
         _set_learning_rate(engine, progress.step)
         questions = sum(batch.num_questions for batch in group)
+        found = []
         for place, batch in enumerate(group):
             with fabric.no_backward_sync(engine.step, enabled=place + 1 < len(group)):
                 losses = engine.step(batch)
+                if _stop_at_once(engine):
+                    return False
                 loss = weighted(losses, weights)
                 fabric.backward(loss * (batch.num_questions / questions))
-            meter.add_batch(batch.num_questions, loss, losses)
+            found.append((batch.num_questions, loss, losses))
             watch.look(progress.batches + place, loss)
+        if _stop_at_once(engine):
+            return False
         norm = fabric.clip_gradients(
             engine.step, engine.optimizer, max_norm=train.clip_norm, error_if_nonfinite=False
         )
         engine.take_step.step()
         engine.optimizer.zero_grad(set_to_none=True)
+        for batch_found in found:
+            meter.add_batch(*batch_found)
         meter.add_step(norm)
         progress.step += 1
         progress.batches += len(group)
@@ -101,6 +108,11 @@ def _set_learning_rate(engine: Engine, step: int) -> None:
     )
     for group in engine.optimizer.param_groups:
         group["lr"] = train.learning_rate * factor * group["factor"]
+
+
+def _stop_at_once(engine: Engine) -> bool:
+    """Whether SIGTERM came to a single process, which gives up the running step for later."""
+    return engine.fabric.world_size == 1 and engine.stop.is_set()
 
 
 def _stop_asked(engine: Engine, step: int) -> bool:
