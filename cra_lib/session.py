@@ -12,6 +12,7 @@ from cra_lib.config import SpanConfig
 from cra_lib.data.tokens import TokenTable
 from cra_lib.model.base import GroundedModel
 from cra_lib.model.text import load_tokenizer
+from cra_lib.model.video import check_features
 from cra_lib.records import InputError, Span
 from cra_lib.spans import all_spans
 
@@ -65,8 +66,9 @@ class VideoSession:
             )
         self.duration = float(self.frame_times[[0, -1]].sum() if duration is None else duration)
         with torch.inference_mode():
-            frames = torch.as_tensor(features, dtype=torch.float32, device=self._device)
-            self.video = model.encode_video(frames[None])
+            frames = torch.as_tensor(features, dtype=torch.float32)[None]
+            check_features(frames, model.feature_width)
+            self.video = model.encode_video(frames.to(self._device))
 
     def ask(self, question: str, choices: Sequence[str]) -> Answer:
         """Answer one question.

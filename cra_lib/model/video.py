@@ -24,13 +24,13 @@ def sinusoid(length: int, like: Frames, precision: torch.dtype) -> Float[Tensor,
 
 
 def check_features(features: Features, width: int) -> None:
-    """Raise an InputError for features of another width, or with a value that is not finite."""
+    """Refuse features of another width, or (on a CPU: a GPU would be waited for) not finite."""
     if features.shape[-1] != width:
         raise InputError(
             f"Frame features are {features.shape[-1]} wide, but the model takes {width}; "
             "extract them with the encoder that the model was trained on."
         )
-    if not torch.compiler.is_compiling() and not torch.isfinite(features).all():
+    if features.is_cpu and not torch.compiler.is_compiling() and not features.isfinite().all():
         raise InputError("Frame features hold NaN or infinite values; extract them again.")
 
 
