@@ -1,0 +1,121 @@
+"""Real NExT-GQA questions through the same notebooks: random features, a small text encoder."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from cra_lib.data.annotations import read_questions
+from cra_lib.data.features import write_features
+from cra_lib.notebook import run_notebook
+from cra_lib.paths import DataFiles, ResultFiles
+from cra_lib.records import read_predictions
+
+pytestmark = pytest.mark.shared
+QUESTIONS = 900
+WIDTH = 32
+
+
+@pytest.fixture(scope="module")
+def data(shared_data, tmp_path_factory) -> DataFiles:
+    """The official val and test files, the first open-ended training questions, random features."""
+    files = DataFiles(tmp_path_factory.mktemp("data") / "nextgqa")
+    (files.root / "nextoe").mkdir(parents=True)
+    for path in (shared_data / "nextgqa").iterdir():
+        (files.root / path.name).symlink_to(path)
+    with (shared_data / "nextoe" / "train.csv").open(encoding="utf-8") as source:
+        rows = list(csv.reader(source))[: QUESTIONS + 1]
+    with (files.root / "nextoe" / "train.csv").open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows(rows)
+    generator = np.random.default_rng(0)
+    videos = {"train": sorted({row[rows[0].index("video")] for row in rows[1:]})}
+    for split in ("val", "test"):
+        asked = read_questions(files.questions(split))
+        videos[split] = sorted({question.video_id for question in asked})
+    for split, names in videos.items():
+        path = files.features("clip-vit-l14", split)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        features = generator.normal(size=(len(names), 32, WIDTH)).astype(np.float32)
+        write_features(path, names, features, key="CLIPL_I")
+    return files
+
+
+@pytest.fixture(scope="module")
+def clone(data, tmp_path_factory) -> Path:
+    """A repository whose quick profile of NExT-GQA fits a laptop without weights."""
+    from tokenizers import ByteLevelBPETokenizer, processors
+    from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaModel
+
+    root = tmp_path_factory.mktemp("clone")
+    inner = ByteLevelBPETokenizer()
+    texts = [question.text for question in read_questions(data.questions("val"))]
+    inner.train_from_iterator(texts, 1000, 2, False, ["<s>", "<pad>", "</s>", "<unk>"])
+    inner._tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    named = {"bos_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "pad_token": "<pad>"}
+    PreTrainedTokenizerFast(tokenizer_object=inner, **named).save_pretrained(root / "text")
+    torch.manual_seed(0)
+    small = RobertaConfig(
+        vocab_size=1000,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        pad_token_id=1,
+    )
+    RobertaModel(small, add_pooling_layer=False).save_pretrained(root / "text")
+    repository = Path(__file__).resolve().parent.parent
+    profile = yaml.safe_load((repository / "workflow/profiles/nextgqa-quick.yaml").read_text())
+    profile["settings"] = {
+        "data": {"feature_width": WIDTH, "train_from": "nextoe"},
+        "causal": {"parser": "rules", "node_encoder": "hashed", "num_confounders": 8},
+        "model": {
+            "width": 32,
+            "ffn_width": 32,
+            "heads": 2,
+            "text_encoder": str(root / "text"),
+        },
+        "train": {"epochs": 1, "accelerator": "cpu"},
+    }
+    (root / "workflow" / "profiles").mkdir(parents=True)
+    (root / "workflow/profiles/nextgqa-quick.yaml").write_text(yaml.safe_dump(profile))
+    for name in ("cra_lib", "notebooks"):
+        (root / name).symlink_to(repository / name)
+    return root
+
+
+def test_a_dry_epoch_goes_from_annotation_to_scores(clone, data, monkeypatch):
+    monkeypatch.setenv("CRA_ROOT", str(clone))
+    results = ResultFiles(clone / "results")
+    where = {
+        "DATASET": "nextgqa",
+        "DATA_DIR": str(data.root.parent),
+        "RESULTS_DIR": str(results.root),
+    }
+    for name, more in (
+        ("01_prepare_data", {}),
+        ("02_sample_causal_features", {}),
+        ("03_train", {"VARIANT": "cra", "MAX_STEPS": 3}),
+        ("04_evaluate", {"VARIANT": "cra"}),
+    ):
+        executed = results.notebooks / f"{name}.ipynb"
+        notebook = clone / "notebooks" / f"{name}.ipynb"
+        run_notebook(notebook, executed, {**where, **more}, html=False)
+    run = results.run("cra", 2024)
+    history = list(csv.DictReader(run.history.open()))
+    assert [row["step"] for row in history] == ["3"]
+    assert len(list(read_predictions(run.predictions("test")))) == 5553
+    scores = json.loads(run.scores("test").read_text())
+    # Features are random: what is right is chance, and the whole path has run.
+    assert scores["rules"]["post-hoc"]["Acc@QA"] == pytest.approx(20, abs=4)
+    card = json.loads(results.data_card.read_text())
+    assert card["splits"]["val"]["questions"] == 3358
+    assert len(history[0]) > 10 and float(history[0]["loss"]) > 0
