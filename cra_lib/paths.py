@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -168,12 +169,19 @@ def require(path: Path, what: str, remedy: str) -> Path:
     return path
 
 
+REFUSED = ("inline_container.cc", "Error while serializing: I/O error", ", error message = '")
+"""How torch, safetensors and HDF5 say, in errors of their own, that the system refused to write."""
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` to write to; renamed into place if the block succeeds.
 
     A crash, a full disk or an exception leaves the old file as it was and no half-written one.
     The temporary keeps the file's suffix, so that writers which look at it still work.
+
+    Raises:
+        OSError: naming ``path``, where the system refuses to write, whatever the writer raised.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -181,9 +189,14 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         yield partial
         os.replace(partial, path)
-    except BaseException:
+    except BaseException as error:
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
         else:
             partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        if any(words in str(error) for words in REFUSED):
+            why = "cannot be written; the disk may be full"
+            raise OSError(errno.EIO, why, str(path)) from error
         raise

@@ -33,12 +33,21 @@ def _root() -> None:
 
 
 def main() -> None:
-    """Run the command line; bad input is one sentence on stderr and exit code 2."""
+    """Run the command line; what goes wrong outside of it is one sentence on stderr.
+
+    Exit codes: 2 for bad or missing input, 1 for a system that refuses (a full disk, permission).
+    """
     try:
         app()
     except InputError as error:
         print(f"cra: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(
+            f"cra: {where}{error.strerror or error}. Nothing half-written is left.", file=sys.stderr
+        )
+        sys.exit(2 if isinstance(error, FileNotFoundError) else 1)
     except ModuleNotFoundError as error:
         print(
             f"cra: this command needs {error.name!r}, which is not installed; "

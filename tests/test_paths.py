@@ -1,0 +1,75 @@
+"""Files are written whole or not at all, also where the system refuses to write."""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from cra_lib.cli import main
+from cra_lib.data.features import write_features
+from cra_lib.paths import atomic
+
+
+@pytest.fixture
+def full_disk():
+    """No file may grow beyond 20 kB: what a full disk looks like from inside."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def _text(path):
+    path.write_text("x" * 100_000)
+
+
+def _table(path):
+    with h5py.File(path, "w") as file:
+        file["rows"] = np.zeros(100_000)
+
+
+WRITERS = {
+    "text": _text,
+    "torch": lambda path: torch.save({"weights": torch.zeros(100_000)}, path),
+    "safetensors": lambda path: save_file({"weights": torch.zeros(100_000)}, path),
+    "hdf5": _table,
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path, full_disk, writer):
+    path = tmp_path / "product.bin"
+    path.write_text("old")
+    with pytest.raises(OSError) as refused, atomic(path) as partial:
+        WRITERS[writer](partial)
+    assert refused.value.filename == str(path)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_features_on_a_full_disk(tmp_path, full_disk):
+    with pytest.raises(OSError, match=r"f\.h5"):
+        write_features(tmp_path / "f.h5", ["a"], np.ones((1, 32, 768), np.float32))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_of_others_pass_unchanged(tmp_path):
+    with pytest.raises(ValueError, match="mine"), atomic(tmp_path / "product") as partial:
+        partial.write_text("half")
+        raise ValueError("mine")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_commands_say_it_in_one_sentence(tmp_path, full_disk, monkeypatch, capsys):
+    words = ["cra", "prepare", "shapes", "--data", str(tmp_path / "data")]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert stopped.value.code == 1
+    assert error.startswith(f"cra: {tmp_path}") and "Nothing half-written is left." in error
