@@ -101,7 +101,7 @@ class ModelConfig(Section):
     """Linguistic intervention: applied, built but never called (released), or none."""
     norm_scale: Literal["balanced", "ones"] = "balanced"
     """Initial scale of the interventions' norms: width^(-1/4), which starts logits (dot products of
-    two normed vectors) at variance one, if both intervene; or (released) one."""
+    two normed vectors) at variance one; or (released) one, which starts them at the width."""
     baseline: Literal["post-hoc", "gaussian"] = "post-hoc"
     """temp-clip only: attention read post hoc (PH), or the Gaussian mask (NG, NG+)."""
     sees_video: bool = True

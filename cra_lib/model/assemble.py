@@ -116,9 +116,7 @@ def _grounding(cfg: ModelConfig, feature_width: int) -> dict[str, nn.Module]:
 
 def _interventions(cfg: ModelConfig, visual: Centres, graphs: Graphs) -> dict[str, nn.Module]:
     front_door, back_door = intervention.NoFrontDoor(), nn.Identity()
-    # With one intervention only one side of the dot product is normed: nothing to balance.
-    both_normed = cfg.front_door != "none" and cfg.back_door == "applied"
-    scale = NORM_SCALES[cfg.norm_scale if both_normed else "ones"](cfg.width)
+    scale = NORM_SCALES[cfg.norm_scale](cfg.width)
     if cfg.front_door != "none":
         front_door = FRONT_DOORS[cfg.front_door](visual, cfg.width, scale)
     if cfg.back_door != "none" and graphs is not None:

@@ -37,13 +37,18 @@ def answer_loss(answer_logits: Float[Tensor, "B C"], truth_index: Ids) -> Loss:
     return F.cross_entropy(answer_logits, truth_index, ignore_index=-1)
 
 
+def _alone(local: Tensor) -> Tensor:
+    """What a single process gathers: its own samples."""
+    return local
+
+
 def alignment_loss(
     grounded: Vector,
     texts: Vector,
     video_ids: Ids,
     text_ids: Ids,
     temperature: float = 0.07,
-    gather: Callable[[Tensor], Tensor] = lambda local: local,
+    gather: Callable[[Tensor], Tensor] = _alone,
 ) -> Loss:
     """InfoNCE in both directions: the text and the grounded segment of a sample find each other.
 

@@ -198,10 +198,3 @@ def test_answers_start_undecided_whatever_the_width(tiny):
 
 def test_as_released_norms_start_at_one(tiny):
     assert (tiny.build("cra-released").front_door.norm.weight == 1).all()
-
-
-@pytest.mark.parametrize("variant", ["no-lci", "no-vci"])
-def test_one_normed_side_has_nothing_to_balance(tiny, variant):
-    model = tiny.build(variant)
-    norm = (model.front_door if variant == "no-lci" else model.back_door).norm
-    assert (norm.weight == 1).all()
