@@ -44,6 +44,9 @@ CHUNK_TOKENS = {"cpu": 2048, "cuda": 16384}
 """Tokens of one call of a text encoder of RoBERTa-base's size: on a CPU as many as its caches hold,
 on a GPU enough to keep it busy. Small encoders are faster with more."""
 
+QUESTIONS_AT_ONCE = 256
+"""Questions grounded and answered together, once their videos and texts are encoded."""
+
 WEIGHT_DIGITS, PROBABILITY_DIGITS = 7, 6
 """Decimals of frame weights and choice probabilities in predictions.jsonl."""
 
@@ -142,7 +145,8 @@ def _outputs(model: nn.Module, split: Split, config: RunConfig) -> _Outputs:
     pairs = encode_texts(model, chunks)
     video = torch.cat([model.encode_video(part.to(device)) for part in split.features.split(64)])
     collected = []
-    size = config.train.batch_size
+    # The released front-door sees the whole batch; else large ones share the work on confounders.
+    size = config.train.batch_size if config.model.front_door == "batch" else QUESTIONS_AT_ONCE
     for batch in (rows[start : start + size] for start in range(0, len(rows), size)):
         candidates = pairs[torch.from_numpy(row_of[place[batch]]).to(device)]
         frames = video[torch.from_numpy(split.video_index[batch]).to(device)]

@@ -85,7 +85,7 @@ class Plain:
             losses[name] = F.cross_entropy(output.answer_logits, index)
             truth = encoded[torch.arange(len(rows)), index]
             losses[f"alignment_{name}"] = looped_alignment(
-                output.evidence, truth, batch.video_ids, text_ids
+                output.grounded, truth, batch.video_ids, text_ids
             )
         return losses
 
@@ -106,18 +106,18 @@ class Plain:
         return chosen
 
 
-def looped_alignment(evidence: Tensor, texts: Tensor, videos: Tensor, text_ids: Tensor) -> Tensor:
+def looped_alignment(grounded: Tensor, texts: Tensor, videos: Tensor, text_ids: Tensor) -> Tensor:
     """The alignment loss, one sample at a time."""
     losses = []
-    for anchor in range(len(evidence)):
+    for anchor in range(len(grounded)):
         others = [
             other
-            for other in range(len(evidence))
+            for other in range(len(grounded))
             if other == anchor
             or (videos[other] != videos[anchor] and text_ids[other] != text_ids[anchor])
         ]
         target = torch.tensor([others.index(anchor)])
-        for one, many in ((texts, evidence), (evidence, texts)):
+        for one, many in ((texts, grounded), (grounded, texts)):
             scores = torch.stack(
                 [F.cosine_similarity(one[anchor], many[other], dim=0) / 0.07 for other in others]
             )
@@ -269,7 +269,7 @@ def main() -> None:
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[16, 32])
     parser.add_argument("--layers", type=int, default=12, help="layers of the text encoder")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--questions", type=int, default=96, help="questions of the inference")
+    parser.add_argument("--questions", type=int, default=192, help="questions of the inference")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from cra_lib import evaluation
 from cra_lib.cli import app
 from cra_lib.cli.training import parse_settings
 from cra_lib.data.features import write_features
@@ -51,11 +52,12 @@ def test_predictions_are_whole_and_score_as_in_the_history(run, world):
         assert len(prediction.frame_times) == len(prediction.raw_weights) == 8
 
 
-def test_cutting_a_split_differently_changes_nothing(run, world):
+def test_cutting_a_split_differently_changes_nothing(run, world, monkeypatch):
     config, model = load_run(run)
     split = _evaluation(world, config)
     whole = predict(model, split, config)
-    small = config.train.model_copy(update={"batch_size": 3, "chunk_tokens": 30})
+    monkeypatch.setattr(evaluation, "QUESTIONS_AT_ONCE", 3)
+    small = config.train.model_copy(update={"chunk_tokens": 30})
     small = config.model_copy(update={"train": small})
     cut = predict(model, split, small)
     for one, other in zip(whole, cut, strict=True):
