@@ -40,7 +40,7 @@ from cra_lib.records import (
 from cra_lib.scores import score_report
 from cra_lib.spans import all_spans
 
-CHUNK_TOKENS = {"cpu": 2048, "cuda": 16384}
+CHUNK_TOKENS = {"cpu": 1024, "cuda": 16384}
 """Tokens of one call of a text encoder of RoBERTa-base's size: on a CPU as many as its caches hold,
 on a GPU enough to keep it busy. Small encoders are faster with more."""
 

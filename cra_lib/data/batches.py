@@ -201,7 +201,7 @@ class TrainingBatches:
         rank: int = 0,
         world_size: int = 1,
         question_stage: bool = True,
-        chunk_tokens: int = 2048,
+        chunk_tokens: int = 1024,
         fixed_width: bool = False,
         num_negatives: int = 0,
     ):

@@ -112,7 +112,7 @@ def special_tokens(tokenizer) -> tuple[list[int], list[int]]:
 def length_chunks(lengths: np.ndarray, budget: int) -> list[np.ndarray]:
     """Cut N texts into runs of similar length and at most about ``budget`` tokens, shortest first.
 
-    A few texts are cut too, into up to FEW_RUNS of a quarter of the budget: padding them to one
+    A few texts are cut too, into up to FEW_RUNS of half the budget: padding them to one
     length costs more than another call of the encoder.
 
     >>> [chunk.tolist() for chunk in length_chunks(np.array([9, 3, 9, 4]), budget=13)]
@@ -121,7 +121,7 @@ def length_chunks(lengths: np.ndarray, budget: int) -> list[np.ndarray]:
     order = np.argsort(lengths, kind="stable")
     tokens = np.cumsum(lengths[order])
     total = float(tokens[-1])
-    count = max(1, round(total / budget), min(FEW_RUNS, round(4 * total / budget)))
+    count = max(1, round(total / budget), min(FEW_RUNS, round(2 * total / budget)))
     count = min(count, len(order))
     # Runs of equally many tokens, not texts: each run then takes about the same time.
     cuts = np.searchsorted(tokens, np.arange(1, count) * tokens[-1] / count, side="right")

@@ -266,7 +266,7 @@ def summary(times: dict[str, list[tuple[float, float]]], count: int, memory: dic
 def main() -> None:
     """Measure, print, and write if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[16, 32])
+    parser.add_argument("--batch-sizes", type=int, nargs="*", default=[16, 32])
     parser.add_argument("--layers", type=int, default=12, help="layers of the text encoder")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--questions", type=int, default=192, help="questions of the inference")
@@ -315,7 +315,8 @@ def main() -> None:
         path = expected_json("benchmarks")
         known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         with atomic(path) as partial:
-            text = json.dumps({**known, "training": report}, indent=1)
+            measured = {**known.get("training", {}), **report}
+            text = json.dumps({**known, "training": measured}, indent=1)
             partial.write_text(text + "\n", encoding="utf-8")
 
 
