@@ -46,7 +46,7 @@ def decode_in_full(path: Path, times=None, arrays: bool = True) -> np.ndarray | 
     shown = []
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
-            pixels = frame.to_ndarray(format="rgb24", threads=1) if arrays else None
+            pixels = frame.to_ndarray(format="rgb24") if arrays else None
             if times is not None:
                 shown.append(pixels)
     if times is None:
