@@ -228,8 +228,8 @@ def _video_stream(container: Any, path: Path) -> Any:
     stream = container.streams.video[0]
     if stream.codec_context is None:
         raise InputError(f"{path}: its video codec is unknown here.")
-    # Two: each further thread would decode one more frame beyond the last that is wanted.
-    stream.thread_type, stream.codec_context.thread_count = "AUTO", 2
+    # Each further thread would decode one more frame beyond the last that is wanted.
+    stream.codec_context.thread_count = 1
     return stream
 
 
