@@ -196,7 +196,7 @@ def atomic(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno and error.filename is None:
             raise OSError(error.errno, error.strerror, str(path)) from error
-        if any(words in str(error) for words in REFUSED):
+        if not isinstance(error, InputError) and any(words in str(error) for words in REFUSED):
             why = "cannot be written; the disk may be full"
             raise OSError(errno.EIO, why, str(path)) from error
         raise

@@ -1,4 +1,4 @@
-"""Real NExT-GQA questions through the same notebooks: random features, a small text encoder."""
+"""Real NExT-GQA questions through the notebooks 01 and 03: random features, a small encoder."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.numpy import save_file
 
 from cra_lib.data.annotations import read_questions
 from cra_lib.data.features import write_features
 from cra_lib.notebook import run_notebook
 from cra_lib.paths import DataFiles, ResultFiles
-from cra_lib.records import read_predictions
 
 pytestmark = pytest.mark.shared
 QUESTIONS = 900
@@ -92,7 +92,7 @@ def clone(data, tmp_path_factory) -> Path:
     return root
 
 
-def test_a_dry_epoch_goes_from_annotation_to_scores(clone, data, monkeypatch):
+def test_a_dry_epoch_goes_from_annotation_to_a_model(clone, data, monkeypatch):
     monkeypatch.setenv("CRA_ROOT", str(clone))
     results = ResultFiles(clone / "results")
     where = {
@@ -100,22 +100,24 @@ def test_a_dry_epoch_goes_from_annotation_to_scores(clone, data, monkeypatch):
         "DATA_DIR": str(data.root.parent),
         "RESULTS_DIR": str(results.root),
     }
-    for name, more in (
-        ("01_prepare_data", {}),
-        ("02_sample_causal_features", {}),
-        ("03_train", {"VARIANT": "cra", "MAX_STEPS": 3}),
-        ("04_evaluate", {"VARIANT": "cra"}),
-    ):
+
+    def execute(name: str, **more) -> None:
         executed = results.notebooks / f"{name}.ipynb"
-        notebook = clone / "notebooks" / f"{name}.ipynb"
-        run_notebook(notebook, executed, {**where, **more}, html=False)
-    run = results.run("cra", 2024)
-    history = list(csv.DictReader(run.history.open()))
-    assert [row["step"] for row in history] == ["3"]
-    assert len(list(read_predictions(run.predictions("test")))) == 5553
-    scores = json.loads(run.scores("test").read_text())
-    # Features are random: what is right is chance, and the whole path has run.
-    assert scores["rules"]["post-hoc"]["Acc@QA"] == pytest.approx(20, abs=4)
+        run_notebook(clone / "notebooks" / f"{name}.ipynb", executed, where | more, html=False)
+
+    execute("01_prepare_data")
     card = json.loads(results.data_card.read_text())
     assert card["splits"]["val"]["questions"] == 3358
-    assert len(history[0]) > 10 and float(history[0]["loss"]) > 0
+    centres = np.random.default_rng(0).normal(size=(8, 8, 768)).astype(np.float32)
+    counts = np.ones(8, np.int64)
+    data.visual_confounders.parent.mkdir()
+    visual = np.ascontiguousarray(centres[:, 0, :WIDTH])
+    save_file({"centres": visual, "counts": counts}, data.visual_confounders)
+    save_file({"centres": centres, "counts": counts}, data.language_confounders)
+    execute("03_train", VARIANT="cra", MAX_STEPS=3)
+    run = results.run("cra", 2024)
+    history = list(csv.DictReader(run.history.open()))
+    assert [row["step"] for row in history] == ["3"] and float(history[0]["loss"]) > 0
+    # Features are random: what is right is chance, and the whole path has run.
+    assert float(history[0]["val_Acc@QA"]) == pytest.approx(20, abs=4)
+    assert run.weights.exists()
