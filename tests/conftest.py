@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores must n
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 ROOT = Path(__file__).resolve().parent.parent
-LONG = ("test_end_to_end", "training/test_loop", "test_workflow")
+LONG = ("test_end_to_end", "training/test_loop", "test_workflow", "test_nextgqa_notebooks")
 """Files that take longest; they start first, so that no worker is left alone with one."""
 
 settings.register_profile("default", max_examples=15, deadline=None)
