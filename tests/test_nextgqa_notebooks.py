@@ -1,4 +1,4 @@
-"""Real NExT-GQA questions through the notebooks 01 and 03: random features, a small encoder."""
+"""Real NExT-GQA questions through the notebooks 01 and 03: random features, our own text tower."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from safetensors.numpy import save_file
 
@@ -49,40 +48,13 @@ def data(shared_data, tmp_path_factory) -> DataFiles:
 @pytest.fixture(scope="module")
 def clone(data, tmp_path_factory) -> Path:
     """A repository whose quick profile of NExT-GQA fits a laptop without weights."""
-    from tokenizers import ByteLevelBPETokenizer, processors
-    from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaModel
-
     root = tmp_path_factory.mktemp("clone")
-    inner = ByteLevelBPETokenizer()
-    texts = [question.text for question in read_questions(data.questions("val"))]
-    inner.train_from_iterator(texts, 1000, 2, False, ["<s>", "<pad>", "</s>", "<unk>"])
-    inner._tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
-    )
-    named = {"bos_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "pad_token": "<pad>"}
-    PreTrainedTokenizerFast(tokenizer_object=inner, **named).save_pretrained(root / "text")
-    torch.manual_seed(0)
-    small = RobertaConfig(
-        vocab_size=1000,
-        hidden_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=64,
-        pad_token_id=1,
-    )
-    RobertaModel(small, add_pooling_layer=False).save_pretrained(root / "text")
     repository = Path(__file__).resolve().parent.parent
     profile = yaml.safe_load((repository / "workflow/profiles/nextgqa-quick.yaml").read_text())
     profile["settings"] = {
         "data": {"feature_width": WIDTH, "train_from": "nextoe"},
         "causal": {"parser": "rules", "node_encoder": "hashed", "num_confounders": 8},
-        "model": {
-            "width": 32,
-            "ffn_width": 32,
-            "heads": 2,
-            "text_encoder": str(root / "text"),
-        },
+        "model": {"width": 32, "ffn_width": 32, "heads": 2, "text_encoder": "shapes-clip"},
         "train": {"epochs": 1, "accelerator": "cpu"},
     }
     (root / "workflow" / "profiles").mkdir(parents=True)
