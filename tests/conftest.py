@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LONG = ("test_end_to_end", "training/test_loop", "test_workflow", "test_nextgqa_notebooks")
 """Files that take longest; they start first, so that no worker is left alone with one."""
 
-settings.register_profile("default", max_examples=15, deadline=None)
+settings.register_profile("default", max_examples=25, deadline=None)
 settings.register_profile("thorough", max_examples=500, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
