@@ -14,9 +14,9 @@ import typer.main
 import yaml
 
 from cra_lib import __version__
-from cra_lib.check import BEGIN, END, markdown_table, with_results
 from cra_lib.cli import app
 from cra_lib.paths import expected_json
+from cra_lib.reproduction.check import BEGIN, END, markdown_table, with_results
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "results" / "README.md"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cra_lib.pipeline import make_plan, run_plan
+from cra_lib.reproduction import make_plan, run_plan
 
 ROOT = Path(__file__).resolve().parent.parent
 

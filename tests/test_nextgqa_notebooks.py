@@ -11,10 +11,10 @@ import pytest
 import yaml
 from safetensors.numpy import save_file
 
-from cra_lib.data.annotations import read_questions
-from cra_lib.data.features import write_features
-from cra_lib.notebook import run_notebook
+from cra_lib.evaluator.annotations import read_questions
 from cra_lib.paths import DataFiles, ResultFiles
+from cra_lib.reproduction.notebook import run_notebook
+from cra_lib.video.features import write_features
 
 pytestmark = pytest.mark.shared
 QUESTIONS = 900

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cra_lib.config import read_profile, run_config
-from cra_lib.notebook import declared_parameters
-from cra_lib.pipeline.plan import PROFILE_KEYS, STAGES
+from cra_lib.reproduction.notebook import declared_parameters
+from cra_lib.reproduction.plan import PROFILE_KEYS, STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))

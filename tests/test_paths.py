@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from cra_lib.cli import main
-from cra_lib.data.features import write_features
 from cra_lib.paths import atomic
+from cra_lib.video.features import write_features
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from cra_lib.data.features import FeatureStore
 from cra_lib.paths import DataFiles
 from cra_lib.records import Question
+from cra_lib.video.features import FeatureStore
 
 
 def largest_centres(part: dict[str, Any], how_many: int) -> list[int]:

@@ -226,9 +226,9 @@ def read_pairs(path) -> list[Pair]:
     """The pairs of a csv file: NExT-GQA's layout, or the open-ended one (answers as text).
 
     Raises:
-        InputError: see `cra_lib.data.annotations.read_csv`.
+        InputError: see `cra_lib.evaluator.annotations.read_csv`.
     """
-    from cra_lib.data.annotations import read_csv, read_questions
+    from cra_lib.evaluator.annotations import read_csv, read_questions
 
     rows = read_csv(path, required=("question", "answer", "qid"))
     if "a0" in rows[0]:

@@ -23,9 +23,9 @@ from cra_lib.causal.node_encoders import NodeEncoder, load_node_encoder
 from cra_lib.causal.parsing import RULES, Pair, ParsedPairs, load_pipeline, pairs_of, parse_pairs
 from cra_lib.causal.question_graphs import NODES, QuestionGraphs, build_graphs, coverage
 from cra_lib.config import CausalConfig
-from cra_lib.data.features import FeatureStore
 from cra_lib.paths import atomic, require
 from cra_lib.records import InputError, Question
+from cra_lib.video.features import FeatureStore
 
 NEAREST = 5
 """Training items that the card lists for each centre."""

@@ -34,7 +34,7 @@ def sample(
     """Sample the dictionaries of a prepared dataset from its training split."""
     from cra_lib.causal.sampling import sample_language, sample_visual, write_card
     from cra_lib.config import read_profile, run_config
-    from cra_lib.data.annotations import read_questions
+    from cra_lib.evaluator.annotations import read_questions
 
     if only not in {"language", "visual", "both"}:
         raise InputError(f"--only takes language, visual or both, not {only!r}.")

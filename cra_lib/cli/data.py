@@ -112,9 +112,9 @@ def _print_plan(dataset: Dataset, root: Path, train_from: str, mirrors: list[str
 
 
 def _prepare_shapes(root: Path, workers: int, drawn: dict[str, Any]) -> dict[str, Any]:
-    from cra_lib.data.annotations import write_json
     from cra_lib.data.card import data_card
     from cra_lib.data.shapes import generate
+    from cra_lib.evaluator.annotations import write_json
 
     generate(root, workers=workers, progress=sys.stderr.isatty(), **drawn)
     card = data_card(DataFiles(root), "shapes")
@@ -124,8 +124,8 @@ def _prepare_shapes(root: Path, workers: int, drawn: dict[str, Any]) -> dict[str
 
 def _renew_card(root: Path, dataset: Dataset, card: dict[str, Any]) -> dict[str, Any]:
     """The card again, now with the features that were just extracted."""
-    from cra_lib.data.annotations import write_json
     from cra_lib.data.card import add_features
+    from cra_lib.evaluator.annotations import write_json
 
     card = add_features(card, DataFiles(root), dataset)
     write_json(root / "data_card.json", card, indent=1)
@@ -168,7 +168,7 @@ def doctor(
     data_dir: DataDir = Path("data"),
 ) -> None:
     """List every file needed: present, missing or wrong, where from, what works without it."""
-    from cra_lib.doctor import examine, report
+    from cra_lib.data.doctor import examine, report
 
     healthy = True
     for name in [dataset] if dataset else list(Dataset):
@@ -199,7 +199,7 @@ def extract(
     skip_bad: SkipBad = False,
 ) -> None:
     """Encode the sampled frames of raw videos; a killed run goes on where it was."""
-    from cra_lib.data.annotations import read_questions, read_stamps
+    from cra_lib.evaluator.annotations import read_questions, read_stamps
     from cra_lib.video.encoders import load_encoder
     from cra_lib.video.extract import extract_features, find_videos
 

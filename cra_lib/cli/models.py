@@ -61,7 +61,8 @@ def parameters(
     confounders: Annotated[int, typer.Option(help="Confounders per modality, K.")] = 512,
 ) -> None:
     """Count the parameters of a variant at the paper's widths, and explain the published number."""
-    from cra_lib.parameters import count_parameters, explain_size, paper_sized
+    from cra_lib.model.parameters import explain_size, paper_sized
+    from cra_lib.model.saving import count_parameters
 
     counts = count_parameters(paper_sized(variant, text_encoder, confounders))
     if variant in ("cra", "cra-released"):

@@ -16,7 +16,7 @@ from cra_lib.paths import DataFiles, atomic, dataset_dir, published_csv, require
 from cra_lib.records import InputError, Prediction, Truth
 
 if TYPE_CHECKING:
-    from cra_lib.readers import Loaded
+    from cra_lib.evaluator.readers import Loaded
 
 
 class Stamps(StrEnum):
@@ -96,9 +96,15 @@ def evaluate(
     ] = None,
 ) -> None:
     """Score predictions for a dataset in NExT-GQA's layout, whatever model made them."""
-    from cra_lib.readers import combine, load_predictions, read_answers, read_spans, read_weights
-    from cra_lib.score_text import report_text
-    from cra_lib.scores import question_rows, score_report
+    from cra_lib.evaluator.readers import (
+        combine,
+        load_predictions,
+        read_answers,
+        read_spans,
+        read_weights,
+    )
+    from cra_lib.evaluator.score_text import report_text
+    from cra_lib.evaluator.scores import question_rows, score_report
 
     truths = _truths(truth, split, subset)
     named = ((answers, read_answers), (spans, read_spans), (weights, read_weights))
@@ -154,10 +160,10 @@ def compare(
     ] = None,
 ) -> None:
     """Say whether predictions B are better than A, by how much, and on which questions."""
-    from cra_lib.comparison import compare as compare_predictions
-    from cra_lib.readers import load_predictions
-    from cra_lib.score_text import comparison_text
-    from cra_lib.scores import carried_rules
+    from cra_lib.evaluator.comparison import compare as compare_predictions
+    from cra_lib.evaluator.readers import load_predictions
+    from cra_lib.evaluator.score_text import comparison_text
+    from cra_lib.evaluator.scores import carried_rules
 
     truths = _truths(truth, split, subset)
     sides, rules = [], []
@@ -192,10 +198,10 @@ def blind(
     json_out: JsonOut = None,
 ) -> None:
     """Score intervals that never look at the video, with anybody's answers."""
-    from cra_lib.metrics import METRICS
-    from cra_lib.readers import Loaded, load_predictions
-    from cra_lib.score_text import table_text
-    from cra_lib.scores import blind_scores
+    from cra_lib.evaluator.metrics import METRICS
+    from cra_lib.evaluator.readers import Loaded, load_predictions
+    from cra_lib.evaluator.score_text import table_text
+    from cra_lib.evaluator.scores import blind_scores
 
     truths = _truths(truth, split, subset)
     loaded = load_predictions([answers], split) if answers else Loaded({}, {})
@@ -218,7 +224,7 @@ def leaderboard(
     csv_out: CsvOut = None,
 ) -> None:
     """Set score files among the published rows, with span rule and supervision marked."""
-    from cra_lib.leaderboard import board, board_text, read_published
+    from cra_lib.evaluator.leaderboard import board, board_text, read_published
 
     rows = board(read_published(published or published_csv()), scores or [], dataset, split, sort)
     print(board_text(rows, dataset, split))
@@ -228,8 +234,8 @@ def leaderboard(
 
 def _truths(folder: Path, split: str, subset: Path | None) -> dict[str, Truth]:
     """The annotation to score against; an unknown split is refused with those there are."""
-    from cra_lib.data.annotations import read_truths
-    from cra_lib.readers import read_subset
+    from cra_lib.evaluator.annotations import read_truths
+    from cra_lib.evaluator.readers import read_subset
 
     files = _files(folder)
     if not files.segments(split).exists():
@@ -262,9 +268,9 @@ def _with_spans(
     official: bool,
 ) -> dict[str, Prediction]:
     """The predictions with every interval that their fractions and weights imply, in seconds."""
-    from cra_lib.data.annotations import read_stamps
-    from cra_lib.derived_spans import in_seconds, looks_like_fractions, with_weight_spans
-    from cra_lib.spans import SpanSettings
+    from cra_lib.evaluator.annotations import read_stamps
+    from cra_lib.evaluator.derived_spans import in_seconds, looks_like_fractions, with_weight_spans
+    from cra_lib.evaluator.spans import SpanSettings
 
     predictions = loaded.predictions
     if fractions:

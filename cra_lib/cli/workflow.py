@@ -37,7 +37,7 @@ def reproduce(
 
     Exit status: 0 done, 1 a cell failed, 2 bad or missing input, 4 a kernel died.
     """
-    from cra_lib.pipeline import make_plan, run_plan
+    from cra_lib.reproduction import make_plan, run_plan
 
     plan = make_plan(
         dataset,
@@ -76,8 +76,8 @@ def notebook(
     """
     import time
 
-    from cra_lib.notebook import CellFailed, KernelDied, parse_parameters, run_notebook
     from cra_lib.paths import repository_root
+    from cra_lib.reproduction.notebook import CellFailed, KernelDied, parse_parameters, run_notebook
 
     source = Path(name)
     if source.suffix != ".ipynb":
@@ -131,9 +131,9 @@ def check(
 
     Exit status: 0 all within tolerance, 2 nothing to compare, 3 some outside.
     """
-    from cra_lib.check import as_text, compare_all
     from cra_lib.paths import SPLITS, expected_json, published_csv, repository_root
     from cra_lib.records import InputError
+    from cra_lib.reproduction.check import as_text, compare_all
 
     if dataset not in SPLITS:
         raise InputError(f"Unknown dataset {dataset!r}: choose one of {', '.join(SPLITS)}.")
@@ -150,9 +150,9 @@ def check(
 
 def _record(dataset: str, files: ResultFiles, tolerance: float | None) -> None:
     """Write results/expected/DATASET.json and, for the embedded dataset, the README's table."""
-    from cra_lib import manifest
-    from cra_lib.check import expected_of, read_obtained, record_expected, with_results
     from cra_lib.paths import SPLITS, atomic, expected_json, repository_root
+    from cra_lib.reproduction import manifest
+    from cra_lib.reproduction.check import expected_of, read_obtained, record_expected, with_results
 
     splits = [split for split in SPLITS[dataset][1:] if split != "val" or dataset != "shapes"]
     obtained = read_obtained(files, splits)
@@ -182,7 +182,7 @@ def _record(dataset: str, files: ResultFiles, tolerance: float | None) -> None:
 def report(dataset: Dataset = "shapes", results: Results = None) -> None:
     """Write the report: one self-contained page with tables, figures and verdicts."""
     from cra_lib.paths import repository_root
-    from cra_lib.report import write_report
+    from cra_lib.reporting.report import write_report
 
     files = ResultFiles(Path(results or repository_root() / "results" / dataset))
     _say(f"Report: {write_report(dataset, files)}")

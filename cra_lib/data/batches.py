@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from cra_lib.config import RunConfig
-from cra_lib.data.annotations import read_questions
 from cra_lib.data.distractors import Candidates, DistractorSampler, TextIndex, index_texts
-from cra_lib.data.features import FeatureStore
 from cra_lib.data.tokens import Texts, TokenTable, length_chunks
+from cra_lib.evaluator.annotations import read_questions
 from cra_lib.paths import DataFiles
 from cra_lib.records import InputError, Question
+from cra_lib.video.features import FeatureStore
 
 
 class TextChunk(NamedTuple):

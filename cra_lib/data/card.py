@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from cra_lib.data.annotations import (
+from cra_lib.evaluator.annotations import (
     read_json,
     read_questions,
     read_segments,
@@ -193,7 +193,7 @@ def _feature_card(
 
 
 def _check_features(path: Path, videos: Sequence[str]) -> dict[str, int]:
-    from cra_lib.data.features import FeatureStore
+    from cra_lib.video.features import FeatureStore
 
     with FeatureStore(path) as store:
         for start in range(0, len(videos), 64):

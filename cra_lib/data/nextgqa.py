@@ -14,7 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cra_lib.data.annotations import (
+from cra_lib.data.card import data_card
+from cra_lib.data.distractors import question_class
+from cra_lib.evaluator.annotations import (
     read_csv,
     read_json,
     read_questions,
@@ -22,8 +24,6 @@ from cra_lib.data.annotations import (
     write_json,
     write_questions,
 )
-from cra_lib.data.card import data_card
-from cra_lib.data.distractors import question_class
 from cra_lib.paths import SPLITS, DataFiles
 from cra_lib.records import InputError, Question
 

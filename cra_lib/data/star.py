@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from cra_lib.data.annotations import (
+from cra_lib.data.card import data_card
+from cra_lib.evaluator.annotations import (
     read_csv,
     stamps_from_count,
     write_json,
@@ -27,7 +28,6 @@ from cra_lib.data.annotations import (
     write_segments,
     write_stamps,
 )
-from cra_lib.data.card import data_card
 from cra_lib.paths import DataFiles, require
 from cra_lib.records import InputError, Question, Span, is_finite_number
 from cra_lib.video.frames import VideoInfo, probe

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from cra_lib.config import ModelConfig
 from cra_lib.model import grounding, intervention, temp_clip, text, video
-from cra_lib.model.base import maximum_query, true_query
+from cra_lib.model.base import GroundedModel, maximum_query, true_query
 from cra_lib.model.cra import CRA
 from cra_lib.records import InputError
 
@@ -62,6 +62,9 @@ def build_model(
         model = CRA(**parts, **shared)
     model.settings, model.feature_width = cfg, feature_width  # what `save_pretrained` writes
     return model
+
+
+GroundedModel.builder = staticmethod(build_model)
 
 
 def _check(cfg: ModelConfig, feature_width: int, visual: Centres, graphs: Graphs) -> None:

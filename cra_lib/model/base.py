@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from cra_lib.model.saving import load_pretrained, save_pretrained
 from cra_lib.records import InputError
 
 Features = Float[Tensor, "B T F"]
@@ -62,6 +63,10 @@ def pool_frames(video: Frames, frame_weights: FrameWeights) -> Vector:
 class GroundedModel(nn.Module):
     """Encode a video once, encode texts, then answer: ``forward(video, candidates, query)``."""
 
+    builder: ClassVar[Callable[..., "GroundedModel"]]
+    """What makes a model from its settings. The assembler knows every class of the family and
+    leaves itself here, so that a class can be loaded without knowing the assembler."""
+
     def __init__(self, text: nn.Module, query_rule: QueryRule, width: int, dropout: float):
         super().__init__()
         self.text = text
@@ -78,13 +83,9 @@ class GroundedModel(nn.Module):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write model.safetensors, config.json and a model card into a folder."""
-        from cra_lib.pretrained import save_pretrained
-
         save_pretrained(self, Path(folder))
 
     @classmethod
     def from_pretrained(cls, source: str | Path) -> "GroundedModel":
         """The model of a folder that `save_pretrained` wrote, or of a hub repository."""
-        from cra_lib.pretrained import load_pretrained
-
-        return load_pretrained(source, cls)
+        return load_pretrained(source, cls.builder, cls)

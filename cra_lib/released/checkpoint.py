@@ -15,8 +15,8 @@ from torch import nn
 
 from cra_lib.config import ModelConfig, run_config
 from cra_lib.model import CRA, TempCLIP, build_model
+from cra_lib.model.saving import fit_state
 from cra_lib.paths import atomic, require
-from cra_lib.pretrained import fit_state
 from cra_lib.records import InputError
 from cra_lib.released import names
 

@@ -1,7 +1,7 @@
 """Training, on Lightning Fabric. Read `steps` (the method), then `loop` (epochs and runs).
 
 `setup` puts a run together, `feed` brings batches to the device, `state` resumes a killed run,
-`log` writes what happened. Nothing else knows about devices but `cra_lib.evaluation`.
+`log` writes what happened. Nothing else knows about devices but `cra_lib.inference.predict`.
 """
 
 from cra_lib.training.loop import fit, train_one_epoch

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from cra_lib.data.batches import Batch
-from cra_lib.fabric import apply_to_collection
+from cra_lib.inference.fabric import apply_to_collection
 from cra_lib.training.log import with_bar
 from cra_lib.training.setup import Engine
 from cra_lib.training.state import Progress

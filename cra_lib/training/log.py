@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from cra_lib.config import RunConfig
-from cra_lib.fabric import Fabric
+from cra_lib.inference.fabric import Fabric
 from cra_lib.paths import RunFiles, atomic
 
 TERMS = ("answer", "question", "alignment_answer", "alignment_question")

@@ -13,15 +13,14 @@ import torch
 from torch import nn
 
 from cra_lib.config import RunConfig, save_config
-from cra_lib.data.annotations import read_truths
 from cra_lib.data.batches import load_split, question_keys
-from cra_lib.evaluation import load_evaluation, predict
-from cra_lib.fabric import Fabric
-from cra_lib.metrics import score
+from cra_lib.evaluator.annotations import read_truths
+from cra_lib.evaluator.metrics import score
+from cra_lib.inference.fabric import Fabric
+from cra_lib.inference.predict import load_evaluation, predict
 from cra_lib.model.losses import loss_weights, weighted
 from cra_lib.model.text import load_tokenizer
 from cra_lib.paths import DataFiles, RunFiles, atomic
-from cra_lib.schedule import learning_rate_factor
 from cra_lib.training.feed import LossWatch, NonFiniteLoss, groups, loaded
 from cra_lib.training.log import (
     Meter,
@@ -31,6 +30,7 @@ from cra_lib.training.log import (
     write_history,
     write_runtime,
 )
+from cra_lib.training.schedule import learning_rate_factor
 from cra_lib.training.setup import (
     Engine,
     arithmetic,

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from cra_lib.config import RunConfig, TrainConfig
 from cra_lib.data.batches import Split, TrainingBatches
 from cra_lib.data.distractors import DistractorSampler
-from cra_lib.evaluation import Evaluation, chunk_tokens, is_padded
-from cra_lib.fabric import DDPStrategy, Fabric
+from cra_lib.inference.fabric import DDPStrategy, Fabric
+from cra_lib.inference.predict import Evaluation, chunk_tokens, is_padded
 from cra_lib.model import build_model
 from cra_lib.paths import DataFiles, require
 from cra_lib.records import InputError

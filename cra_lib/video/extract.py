@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cra_lib.data.annotations import NUM_FRAMES, read_questions, read_stamps, stamps_from_count
-from cra_lib.data.features import FeatureStore
+from cra_lib.evaluator.annotations import NUM_FRAMES, read_questions, read_stamps, stamps_from_count
 from cra_lib.paths import DataFiles
 from cra_lib.records import InputError
 from cra_lib.video.encoders import FrameEncoder
+from cra_lib.video.features import FeatureStore
 from cra_lib.video.frames import probe, read_frames
 from cra_lib.video.work import Decoded, Work, drop_work
 

@@ -20,9 +20,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cra_lib.data.features import write_features
 from cra_lib.paths import atomic
 from cra_lib.video.encoders import FrameEncoder
+from cra_lib.video.features import write_features
 
 
 class Decoded(NamedTuple):

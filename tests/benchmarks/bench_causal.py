@@ -98,7 +98,7 @@ def visual() -> None:
     """Stream features from disk; then scikit-learn with all of them in memory."""
     from cra_lib.causal.clusters import mini_batch_kmeans
     from cra_lib.causal.sampling import FrameRows
-    from cra_lib.data.features import FeatureStore
+    from cra_lib.video.features import FeatureStore
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "train.h5"

@@ -18,7 +18,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from cra_lib.data.annotations import stamps_from_count
+from cra_lib.evaluator.annotations import stamps_from_count
 from cra_lib.video.encoders import load_encoder
 from cra_lib.video.extract import extract_features
 from cra_lib.video.frames import read_frames, write_video

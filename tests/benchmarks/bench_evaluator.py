@@ -24,11 +24,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cra_lib.data.annotations import read_stamps, read_truths
-from cra_lib.metrics import METRICS, TruthTable, question_scores, summarise, truth_table
+from cra_lib.evaluator.annotations import read_stamps, read_truths
+from cra_lib.evaluator.metrics import METRICS, TruthTable, question_scores, summarise, truth_table
+from cra_lib.evaluator.spans import post_hoc_spans
 from cra_lib.paths import DataFiles
 from cra_lib.records import Prediction, Truth, write_predictions
-from cra_lib.spans import post_hoc_spans
 
 ROOT = Path(__file__).resolve().parents[2]
 REPEATS = 5

@@ -33,14 +33,14 @@ from torch import Tensor, nn
 from cra_lib.config import RunConfig, run_config
 from cra_lib.data.batches import Batch, TrainingBatches, make_split
 from cra_lib.data.distractors import DistractorSampler
-from cra_lib.data.features import FeatureStore, write_features
 from cra_lib.data.nextgqa import train_from_nextoe
-from cra_lib.evaluation import CHUNK_TOKENS, Evaluation, predict
+from cra_lib.inference.predict import CHUNK_TOKENS, Evaluation, predict
 from cra_lib.model import build_model
 from cra_lib.model.losses import loss_weights, weighted
 from cra_lib.paths import atomic, expected_json
 from cra_lib.training import Objective, step_losses
 from cra_lib.training.setup import multiplies_bf16
+from cra_lib.video.features import FeatureStore, write_features
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIR_TOKENS, QUESTION_TOKENS = 38, 30

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from cra_lib.data.annotations import write_questions
-from cra_lib.data.features import write_features
+from cra_lib.evaluator.annotations import write_questions
 from cra_lib.paths import DataFiles
 from cra_lib.records import Question
+from cra_lib.video.features import write_features
 
 ACTS = ("jump", "clap her hands", "open the red box", "sit on the chair", "throw the ball")
 

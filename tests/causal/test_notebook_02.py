@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from cra_lib import workspace
 from cra_lib.config import run_config
 from cra_lib.paths import ResultFiles
+from cra_lib.reproduction import workspace
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from cra_lib.causal import inspection, sampling
 from cra_lib.config import CausalConfig
-from cra_lib.data.annotations import read_questions
+from cra_lib.evaluator.annotations import read_questions
 from cra_lib.records import InputError
 
 SETTINGS = CausalConfig(parser="rules", node_encoder="hashed", num_confounders=6, batch_size=32)

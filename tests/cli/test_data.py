@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cra_lib.cli import main
-from cra_lib.data.features import FeatureStore
+from cra_lib.video.features import FeatureStore
 from cra_lib.video.frames import write_video
 
 

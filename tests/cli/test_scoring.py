@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from cra_lib import cli
-from cra_lib.data.annotations import write_json, write_questions, write_segments, write_stamps
-from cra_lib.metrics import METRICS
+from cra_lib.evaluator.annotations import write_json, write_questions, write_segments, write_stamps
+from cra_lib.evaluator.metrics import METRICS
 from cra_lib.paths import DataFiles
 from cra_lib.records import Prediction, Question, Span, write_predictions
 

@@ -31,7 +31,7 @@ def write_rows(path: Path, rows, header=HEADER) -> None:
 @pytest.fixture
 def mini_nextgqa(tmp_path) -> Path:
     """A folder with NExT-GQA's files: 2 + 1 + 2 videos, two questions each, features of all."""
-    from cra_lib.data.features import write_features
+    from cra_lib.video.features import write_features
 
     root = tmp_path / "data" / "nextgqa"
     root.mkdir(parents=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cra_lib.data.annotations import (
+from cra_lib.evaluator.annotations import (
     read_questions,
     read_segments,
     read_stamps,

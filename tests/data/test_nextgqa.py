@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from cra_lib.cli import main
-from cra_lib.data.annotations import read_questions
 from cra_lib.data.card import (
     answer_cooccurrence,
     dataset_table,
@@ -19,6 +18,7 @@ from cra_lib.data.card import (
 )
 from cra_lib.data.distractors import question_class
 from cra_lib.data.nextgqa import normalised, prepare, train_from_nextoe
+from cra_lib.evaluator.annotations import read_questions
 from cra_lib.records import InputError, Question, Span, Truth
 
 OPEN_ENDED = "video,frame_count,width,height,question,answer,qid,type\n" + "".join(

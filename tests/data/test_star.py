@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 
 from cra_lib.cli import main
-from cra_lib.data.annotations import read_questions, read_stamps, read_truths, stamps_from_count
 from cra_lib.data.star import prepare
+from cra_lib.evaluator.annotations import (
+    read_questions,
+    read_stamps,
+    read_truths,
+    stamps_from_count,
+)
 from cra_lib.paths import DataFiles
 from cra_lib.records import InputError, Span
 from cra_lib.video.frames import write_video

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cra_lib.data.annotations import read_truths, write_questions, write_segments, write_stamps
+from cra_lib.evaluator.annotations import read_truths, write_questions, write_segments, write_stamps
+from cra_lib.evaluator.scores import score_report
 from cra_lib.paths import DataFiles, ResultFiles
 from cra_lib.records import Prediction, Question, Span, write_predictions
-from cra_lib.scores import score_report
 
 SKILL = {"cra": 0.8, "cra-released": 0.5, "no-causal": 0.7, "post-hoc": 0.5, "ng+": 0.45}
 SPLITS = ("test_iid", "test", "test_ood")

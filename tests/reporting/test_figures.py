@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from cra_lib import figures, tables
-from cra_lib.data.annotations import read_questions, read_truths
-from cra_lib.figures.catalogue import FIGURES, SECTIONS, TABLES
-from cra_lib.figures.style import CYCLE, LOOKS, in_order, look
+from cra_lib.evaluator.annotations import read_questions, read_truths
 from cra_lib.paths import ResultFiles
 from cra_lib.records import Span
+from cra_lib.reporting import figures, tables
+from cra_lib.reporting.figures.catalogue import FIGURES, SECTIONS, TABLES
+from cra_lib.reporting.figures.style import CYCLE, LOOKS, in_order, look
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +194,8 @@ def test_clearing_leaves_what_other_notebooks_made(tmp_path):
 
 def test_figures_tables_and_report_never_import_torch():
     code = (
-        "import sys, cra_lib.report, cra_lib.figures, cra_lib.tables; print('torch' in sys.modules)"
+        "import sys; from cra_lib.reporting import figures, report, tables; "
+        "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from cra_lib import report
 from cra_lib.data.card import data_card
 from cra_lib.paths import ResultFiles
+from cra_lib.reporting import report
 
 
 @pytest.mark.parametrize("variants", [("ng+",)], ids="-".join)

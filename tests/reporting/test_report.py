@@ -9,10 +9,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from cra_lib import figures, manifest, report, tables
-from cra_lib.figures.catalogue import FIGURES, TABLES
 from cra_lib.paths import ResultFiles
 from cra_lib.records import InputError
+from cra_lib.reporting import figures, report, tables
+from cra_lib.reporting.figures.catalogue import FIGURES, TABLES
+from cra_lib.reproduction import manifest
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cra_lib import tables
-from cra_lib.data.annotations import read_truths
 from cra_lib.data.card import data_card
-from cra_lib.metrics import METRICS, score
+from cra_lib.evaluator.annotations import read_truths
+from cra_lib.evaluator.metrics import METRICS, score
 from cra_lib.paths import ResultFiles, published_csv
 from cra_lib.records import InputError
-from cra_lib.tables.writing import cell_text
+from cra_lib.reporting import tables
+from cra_lib.reporting.tables.writing import cell_text
 
 
 @pytest.fixture(scope="module")

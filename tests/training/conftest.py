@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from cra_lib.config import RunConfig, run_config
-from cra_lib.data.annotations import write_questions, write_segments, write_stamps
-from cra_lib.data.features import write_features
+from cra_lib.evaluator.annotations import write_questions, write_segments, write_stamps
 from cra_lib.paths import DataFiles
 from cra_lib.records import Question
+from cra_lib.video.features import write_features
 
 ACTIONS = ("jumps", "waves", "sits down", "turns around", "raises a flag", "opens the box", "sings")
 ACTORS = ("red circle", "blue square", "green star", "tall man")

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from cra_lib.data.batches import load_split
-from cra_lib.evaluation import load_evaluation, predict
+from cra_lib.inference.predict import load_evaluation, predict
 from cra_lib.model import CRA
 from cra_lib.model.text import load_tokenizer
 from cra_lib.paths import RunFiles

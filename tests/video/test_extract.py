@@ -10,12 +10,12 @@ import time
 import numpy as np
 import pytest
 
-from cra_lib.data.annotations import stamps_from_count, write_questions, write_stamps
-from cra_lib.data.features import FeatureStore
+from cra_lib.evaluator.annotations import stamps_from_count, write_questions, write_stamps
 from cra_lib.paths import DataFiles
 from cra_lib.records import InputError, Question
 from cra_lib.video.encoders import load_encoder
 from cra_lib.video.extract import extract_dataset, extract_features, find_videos
+from cra_lib.video.features import FeatureStore
 from cra_lib.video.frames import read_frames
 
 PIXELS = load_encoder("pixels")

@@ -26,12 +26,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
-from cra_lib.data import annotations
 from cra_lib.data.shapes.habits import DEFAULT_BIAS, Bias, habit_share, noun_habit, scene_habit
 from cra_lib.data.shapes.questions import Item, ask, segments
 from cra_lib.data.shapes.reference import Asked, reference_rows
 from cra_lib.data.shapes.render import SIZE, render_frames
 from cra_lib.data.shapes.world import FPS, World, draw_world
+from cra_lib.evaluator import annotations
 from cra_lib.paths import SPLITS, DataFiles
 from cra_lib.records import InputError, Question
 from cra_lib.video.frames import write_video

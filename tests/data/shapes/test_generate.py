@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from cra_lib.data.annotations import read_questions, read_stamps, read_truths
 from cra_lib.data.shapes import generate
 from cra_lib.data.shapes.world import FPS
+from cra_lib.evaluator.annotations import read_questions, read_stamps, read_truths
 from cra_lib.paths import SPLITS, DataFiles
 from cra_lib.records import InputError
 from cra_lib.video.frames import probe, read_frames

@@ -1,0 +1,1 @@
+"""Scores of video question grounding, from files, without torch: what anyone's predictions need."""

@@ -1,0 +1,123 @@
+"""Two prediction files on the same questions: is the second better, by how much, and where?
+
+`compare` returns one JSON document::
+
+    {"header": {"rule": "post-hoc", "questions": 5553, "videos": 990, "bootstrap": 1000, ...},
+     "metrics": {"Acc@GQA": {"first": 16.0, "second": 18.2, "difference": 2.2,
+                             "low": 1.1, "high": 3.4, "p_value": 0.002}, ...},
+     "mcnemar": {"Acc@QA": {"only_first": 310, "only_second": 355, "p_value": 0.09},
+                 "Acc@GQA": ...},
+     "wins": ["4010069381_6", ...], "losses": [...]}
+
+Everything is in percent but the p-values. Intervals come from a paired bootstrap over videos.
+``wins`` are the questions that only the second answers rightly and groundedly, ``losses`` those
+that only the first does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cra_lib.evaluator.metrics import (
+    METRICS,
+    QuestionScores,
+    TruthTable,
+    metric_columns,
+    prediction_answers,
+    prediction_spans,
+    question_scores,
+    truth_table,
+)
+from cra_lib.evaluator.scores import check_predictions, refuse_reversed
+from cra_lib.evaluator.statistics import mcnemar, paired_bootstrap
+from cra_lib.records import InputError, Prediction, Truth
+
+
+def compare(
+    first: Mapping[str, Prediction],
+    second: Mapping[str, Prediction],
+    truths: Mapping[str, Truth],
+    rules: tuple[str | None, str | None],
+    samples: int = 1000,
+    common: bool = False,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Second against first on every question; the module's docstring describes the result.
+
+    Args:
+        rules: the span rule of each; None where a file has answers alone.
+        common: leave out questions that one of them does not predict, instead of counting those
+            as wrong.
+
+    Raises:
+        InputError: no prediction is about these questions, none is common to both, or an interval
+            ends before it starts.
+    """
+    for predictions in (first, second):
+        check_predictions(predictions, list(truths.values()))
+    if common:
+        truths = {key: t for key, t in truths.items() if key in first and key in second}
+        if not truths:
+            raise InputError("No question is predicted by both files.")
+    table = truth_table(truths)
+    sides = [
+        _scored(predictions, rule, table)
+        for predictions, rule in zip((first, second), rules, strict=True)
+    ]
+    comparable = _comparable(*sides)
+    grounded = [side.right & side.grounded for side in sides]
+    tests = {
+        "Acc@QA": mcnemar(sides[0].right, sides[1].right)._asdict(),
+        "Acc@GQA": mcnemar(*grounded)._asdict(),
+    }
+    keys = np.array(table.keys)
+    decided = grounded if comparable["Acc@GQA"] else [side.right for side in sides]
+    return {
+        "header": {
+            "rules": list(rules),
+            "questions": len(table),
+            "videos": int(table.videos.max()) + 1,
+            "common": common,
+            "bootstrap": samples,
+            "seed": seed,
+        },
+        "metrics": _differences(sides, table, samples, seed),
+        "mcnemar": {name: test for name, test in tests.items() if comparable[name]},
+        "wins": keys[decided[1] & ~decided[0]].tolist(),
+        "losses": keys[decided[0] & ~decided[1]].tolist(),
+    }
+
+
+def _scored(
+    predictions: Mapping[str, Prediction], rule: str | None, table: TruthTable
+) -> QuestionScores:
+    spans = prediction_spans(predictions, rule, table)
+    refuse_reversed({rule or "": spans}, table)
+    return question_scores(spans, prediction_answers(predictions, table), table)
+
+
+def _differences(
+    sides: Sequence[QuestionScores], table: TruthTable, samples: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """Metric -> both means and their paired difference, for the metrics both files allow."""
+    columns = [metric_columns(side) for side in sides]
+    changes = paired_bootstrap(*columns, table.videos, samples, seed)
+    means = [column.mean(axis=0).tolist() for column in columns]
+    comparable = _comparable(*sides)
+    rows = zip(METRICS, *means, changes, strict=True)
+    return {
+        name: {"first": one, "second": two, **change._asdict()}
+        for name, one, two, change in rows
+        if comparable[name]
+    }
+
+
+def _comparable(first: QuestionScores, second: QuestionScores) -> dict[str, bool]:
+    """Metric -> did both files give what it needs?"""
+    answers = bool(first.has_answer.any() and second.has_answer.any())
+    spans = bool(first.has_span.any() and second.has_span.any())
+    needs = {name: spans for name in METRICS}
+    return needs | {"Acc@QA": answers, "Acc@GQA": answers and spans}

@@ -1,6 +1,0 @@
-"""From a dataset's name to its report: what will run (`plan`) and how it runs (`run`)."""
-
-from cra_lib.pipeline.plan import Plan, make_plan
-from cra_lib.pipeline.run import run_plan
-
-__all__ = ["Plan", "make_plan", "run_plan"]

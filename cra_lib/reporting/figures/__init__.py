@@ -1,0 +1,60 @@
+"""Figures: each a function from a table or records to a matplotlib Figure; no torch.
+
+style      sizes, colours, and `save`, which writes PDF and PNG
+datasets   what is asked, how long the evidence is, what could mislead a model
+training   losses, validation scores, the learned filter
+scores     methods side by side, ablation, bias study, faithfulness, calibration
+spans      where predicted intervals lie, and what the model looks at
+catalogue  caption, place and spoken description of each
+"""
+
+from cra_lib.reporting.figures.datasets import (
+    answer_cooccurrence,
+    evidence_strip,
+    question_counts,
+    segment_ratios,
+)
+from cra_lib.reporting.figures.scores import (
+    ablation_bars,
+    bias_study,
+    by_type,
+    calibration,
+    faithfulness_bars,
+    faithfulness_square,
+    iop_histogram,
+    same_video_overlap,
+    score_points,
+)
+from cra_lib.reporting.figures.spans import (
+    answer_strips,
+    attention_over_time,
+    case_of,
+    span_distributions,
+)
+from cra_lib.reporting.figures.style import clear, in_order, save
+from cra_lib.reporting.figures.training import training_curves, validation_curves
+
+__all__ = [
+    "ablation_bars",
+    "answer_cooccurrence",
+    "answer_strips",
+    "attention_over_time",
+    "bias_study",
+    "by_type",
+    "calibration",
+    "case_of",
+    "clear",
+    "evidence_strip",
+    "faithfulness_bars",
+    "faithfulness_square",
+    "in_order",
+    "iop_histogram",
+    "question_counts",
+    "same_video_overlap",
+    "save",
+    "score_points",
+    "segment_ratios",
+    "span_distributions",
+    "training_curves",
+    "validation_curves",
+]

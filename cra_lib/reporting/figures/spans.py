@@ -1,0 +1,160 @@
+"""Figures about grounding: where predicted intervals lie, and what the model looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from textwrap import shorten
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure, SubFigure
+
+from cra_lib.records import Prediction, Question, Span, Truth
+from cra_lib.reporting.figures.datasets import draw_frames, draw_spans
+from cra_lib.reporting.figures.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    ORANGE,
+    PAGE,
+    TRUTH,
+    blank,
+    in_order,
+    look,
+    styled,
+)
+
+PREDICTED = BLUE
+"""Predicted intervals have this colour in every figure over one video."""
+
+
+@styled
+def span_distributions(histograms: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+    """Where intervals start and how long they are, per method against the truth (Fig. 4).
+
+    Args:
+        histograms: variant (and "truth") -> shares in percent over equal bins of the video, under
+            "start" and "length".
+    """
+    figure = blank(PAGE, 2.6)
+    panels = figure.subplots(1, 2)
+    for axes, part in zip(panels, ("start", "length"), strict=True):
+        shares = np.asarray(histograms["truth"][part])
+        bins = np.linspace(0, 1, len(shares) + 1)
+        axes.stairs(shares, bins, fill=True, color=TRUTH, alpha=0.3, label="Ground truth")
+        for variant in in_order(set(histograms) - {"truth"}):
+            style = look(variant)
+            axes.stairs(
+                histograms[variant][part],
+                bins,
+                color=style.colour,
+                linestyle=style.line,
+                linewidth=1.4,
+                label=style.label,
+            )
+        axes.set(xlabel=f"{part} of the interval / video length", ylabel="questions (%)")
+        axes.set(xlim=(0, 1))
+        axes.set_ylim(bottom=0)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
+
+
+class Case(NamedTuple):
+    """One question with what is needed to draw it."""
+
+    question: Question
+    truth: Truth
+    prediction: Prediction
+    span: Span
+    """The interval that the tables report."""
+    frames: np.ndarray
+    """Some frames of the video, ``[N, H, W, 3]``."""
+    times: Sequence[float]
+    """When those frames are shown, in seconds."""
+
+
+def case_of(
+    key: str,
+    asked: tuple[Sequence[Question], Mapping[str, Truth]],
+    predictions: Mapping[str, Prediction],
+    rule: str,
+    clip: tuple[np.ndarray, Sequence[float]],
+) -> Case:
+    """The case of one question.
+
+    Args:
+        asked: questions and truths of its split.
+        rule: which of the prediction's intervals to draw.
+        clip: frames of its video and their seconds.
+    """
+    questions, truths = asked
+    [question] = [question for question in questions if question.key == key]
+    prediction = predictions[key]
+    return Case(question, truths[key], prediction, prediction.spans[rule], *clip)
+
+
+@styled
+def attention_over_time(case: Case) -> Figure:
+    """Frame weights with and without smoothing over real frames, and the truth (Fig. 6)."""
+    figure = blank(PAGE, PAGE / max(len(case.frames), 4) + 2.2)
+    parts = figure.subfigures(2, 1, height_ratios=[PAGE / max(len(case.frames), 4), 2.2])
+    draw_frames(parts[0], case.frames, case.times, case.truth.segments)
+    upper, lower = parts[1].subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [1.4, 0.5]})
+    weights = {
+        "without smoothing": (case.prediction.raw_weights, ORANGE, "--", "s"),
+        "with smoothing": (case.prediction.frame_weights, BLUE, "-", "o"),
+    }
+    for label, (values, colour, line, marker) in weights.items():
+        if values is not None:
+            upper.plot(
+                case.prediction.frame_times,
+                values,
+                line,
+                color=colour,
+                label=label,
+                marker=marker,
+                markersize=2.5,
+            )
+    num_frames = len(case.prediction.frame_times or ())
+    if num_frames:
+        upper.axhline(1 / num_frames, color=GREY, linewidth=0.8, linestyle=":", label="uniform")
+    for start, end in case.truth.segments:
+        upper.axvspan(max(0, start), min(case.truth.duration, end), color=TRUTH, alpha=0.15)
+    upper.set(ylabel="frame weight", xlim=(0, case.truth.duration))
+    upper.set_ylim(bottom=0)
+    upper.legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
+    rows = {"truth": (case.truth.segments, TRUTH), "predicted": ([case.span], PREDICTED)}
+    draw_spans(lower, rows, case.truth.duration)
+    lower.set_xlabel("time (s)")
+    figure.supxlabel(_caption(case), fontsize=7.5)
+    return figure
+
+
+@styled
+def answer_strips(cases: Sequence[Case]) -> Figure:
+    """One strip a question: frames, true and predicted interval, and what was answered."""
+    tall = PAGE / max(len(cases[0].frames), 4)
+    figure = blank(PAGE, len(cases) * (tall + 1.15))
+    for part, case in zip(np.atleast_1d(figure.subfigures(len(cases), 1)), cases, strict=True):
+        _draw_strip(part, case, tall)
+    return figure
+
+
+def _draw_strip(part: SubFigure, case: Case, tall: float) -> None:
+    above, below = part.subfigures(2, 1, height_ratios=[tall, 1.15])
+    draw_frames(above, case.frames, case.times, case.truth.segments)
+    axes = below.add_subplot()
+    rows = {"truth": (case.truth.segments, TRUTH), "predicted": ([case.span], PREDICTED)}
+    draw_spans(axes, rows, case.truth.duration)
+    axes.set_xlabel(f"time (s)\n{_caption(case)}")
+    axes.xaxis.label.set_color(BLACK)
+
+
+def _caption(case: Case) -> str:
+    """Question, answer and verdict in two lines, for below a strip."""
+    choices, answer, right = case.question.choices, case.prediction.answer, case.truth.answer
+    said = "nothing" if answer is None else choices[answer]
+    verdict = "right" if answer == right else f"wrong, it is: {choices[right]}"
+    asked = shorten(case.question.text, 100, placeholder="...")
+    answered = shorten(f"answered: {said} ({verdict})", 110, placeholder="...")
+    return f"{asked}?\n{answered}"

@@ -1,0 +1,173 @@
+"""The look that all figures share, and the one way they are saved.
+
+Colours are Okabe and Ito's, told apart by colour-blind readers; where lines meet, marker and line
+style differ too, so that a figure also survives a black-and-white printer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cra_lib.paths import ResultFiles, atomic
+
+COLUMN = 3.4
+"""Width of one column of the paper, in inches."""
+PAGE = 7.0
+"""Width of both columns, in inches."""
+DPI = 200
+
+BLUE, SKY, GREEN, ORANGE = "#0072B2", "#56B4E9", "#009E73", "#E69F00"
+VERMILLION, PINK, YELLOW = "#D55E00", "#CC79A7", "#F0E442"
+GREY, BLACK = "#8A8A8A", "#222222"
+CYCLE = (BLUE, ORANGE, GREEN, VERMILLION, PINK, SKY, YELLOW, GREY)
+TRUTH = GREEN
+"""Ground truth has this colour in every figure."""
+
+RC = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.5,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4,
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": "white",
+    "pdf.fonttype": 42,
+}
+
+
+class Look(NamedTuple):
+    """How one method is drawn wherever it appears."""
+
+    label: str
+    colour: str
+    marker: str
+    line: str = "-"
+
+
+LOOKS = {
+    "cra": Look("CRA", BLUE, "o"),
+    "cra-released": Look("CRA (released)", SKY, "s", "--"),
+    "no-causal": Look("CRA without ECI", GREEN, "^"),
+    "no-gsg": Look("CRA without GSG", PINK, "v"),
+    "no-cma": Look("CRA without CMA", YELLOW, "P"),
+    "no-lci": Look("CRA without LCI", "#6A51A3", "<"),
+    "no-vci": Look("CRA without VCI", "#117733", ">"),
+    "post-hoc": Look("Temp[CLIP] PH", ORANGE, "D"),
+    "ng": Look("Temp[CLIP] NG", "#A6761D", "h"),
+    "ng+": Look("Temp[CLIP] NG+", VERMILLION, "X"),
+    "blind": Look("Blind (no video)", GREY, "*", ":"),
+    "random": Look("Random", GREY, ".", ":"),
+    "truth": Look("Ground truth", TRUTH, "_"),
+}
+"""Variant -> its look, in the order of tables and legends."""
+
+
+def look(variant: str) -> Look:
+    """The look of a variant; one that has none of its own is drawn like its base, dashed.
+
+    >>> look("no-cma-released").label
+    'CRA without CMA (released)'
+    """
+    if variant in LOOKS:
+        return LOOKS[variant]
+    base = LOOKS.get(variant.removesuffix("-released"))
+    if base is None:
+        return Look(variant, BLACK, "o", "-.")
+    return Look(f"{base.label} (released)", base.colour, base.marker, "--")
+
+
+def in_order(variants) -> list[str]:
+    """Variants in the order of the tables, those without a look of their own last."""
+    order = list(LOOKS)
+    return sorted(
+        set(variants), key=lambda name: (order.index(name) if name in order else len(order), name)
+    )
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Run a figure function under the shared settings, whatever the caller's are."""
+
+    @wraps(draw)
+    def under_style(*args, **kwargs) -> Figure:
+        with mpl.rc_context({**mpl.rcParamsDefault, **RC}):
+            return draw(*args, **kwargs)
+
+    return under_style
+
+
+def blank(width: float = COLUMN, height: float = 2.2) -> Figure:
+    """An empty figure in inches, laid out so that nothing is cut off; pyplot never sees it."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def percent_axis(axes: Axes, which: str = "y", top: float | None = 100) -> None:
+    """Start the axis at zero and end it at ``top`` percent."""
+    (axes.set_ylim if which == "y" else axes.set_xlim)(0, top)
+
+
+def clear(results: ResultFiles) -> None:
+    """Remove what notebook 05 has made before, so that no figure outlives its data."""
+    from cra_lib.reporting.figures.catalogue import FIGURES, TABLES
+
+    for folder, items in ((results.figures, FIGURES), (results.tables, TABLES)):
+        for name, item in items.items():
+            for path in folder.glob(f"{name}.*") if item.notebook == "05" else ():
+                path.unlink()
+
+
+@dataclass(frozen=True)
+class SavedFigure:
+    """A figure on disk; as the last line of a notebook cell it shows exactly the saved PNG."""
+
+    png: Path
+    pdf: Path
+    alt: str
+    width: int
+    """Display width in pixels."""
+
+    def _repr_png_(self) -> tuple[bytes, dict]:
+        return self.png.read_bytes(), {"width": self.width}
+
+    def __repr__(self) -> str:
+        return f"{self.alt} [{self.png.name}, {self.pdf.name}]"
+
+
+def save(figure: Figure, folder: Path, name: str, alt: str | None = None) -> SavedFigure:
+    """Write ``folder/name.png`` and ``.pdf`` whole or not at all, without dates inside.
+
+    Args:
+        alt: what a reader who cannot see it should be told; by default the catalogue's sentence.
+    """
+    from cra_lib.reporting.figures.catalogue import FIGURES
+
+    alt = alt or (FIGURES[name].alt if name in FIGURES else name.replace("_", " "))
+    paths = {suffix: Path(folder) / f"{name}.{suffix}" for suffix in ("png", "pdf")}
+    with mpl.rc_context({**mpl.rcParamsDefault, **RC}):
+        for suffix, path in paths.items():
+            clean = {"Software": None} if suffix == "png" else {"CreationDate": None}
+            buffer = BytesIO()
+            figure.savefig(buffer, format=suffix, dpi=DPI, metadata=clean)
+            with atomic(path) as partial:
+                partial.write_bytes(buffer.getvalue())
+    width = round(figure.get_figwidth() * 110)
+    return SavedFigure(paths["png"], paths["pdf"], alt, width)

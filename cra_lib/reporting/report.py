@@ -1,0 +1,270 @@
+"""The report: one HTML page that holds everything, to be opened without a server or a network.
+
+Read are the figures, tables, score checks, run times and the manifest below ``results/<dataset>``;
+what is missing is named on the page instead of stopping it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from cra_lib.evaluator.metrics import METRICS
+from cra_lib.paths import ResultFiles, atomic, expected_json, published_csv, require
+from cra_lib.records import InputError
+from cra_lib.reporting.figures.catalogue import FIGURES, SECTIONS, TABLES
+from cra_lib.reporting.figures.style import DPI, in_order, look
+from cra_lib.reporting.tables.building import with_interval
+from cra_lib.reporting.tables.reading import read_runtimes, read_scores
+from cra_lib.reporting.tables.writing import to_html
+from cra_lib.reproduction.check import Cell, compare_all
+from cra_lib.reproduction.manifest import read_manifest
+
+PAGE_SCALE = 130 / DPI
+"""Pixels of the page for one pixel of a figure."""
+HEADLINE = ("Acc@QA", "Acc@GQA", "mIoU")
+RUN_COLUMNS = {
+    "variant": "variant",
+    "seed": "seed",
+    "epochs": "epochs",
+    "best_epoch": "epoch kept",
+    "best_value": "its validation score",
+    "training_seconds": "training (s)",
+    "peak_memory_gb": "peak memory (GB)",
+    "parameters": "parameters",
+    "device": "device",
+}
+"""Entry of runtime.json -> heading."""
+
+
+class Picture(NamedTuple):
+    """One figure of the page."""
+
+    name: str
+    caption: str
+    alt: str
+    source: str
+    """The PNG as a data address."""
+    width: int
+    """Width on the page, in pixels of the page."""
+    pdf: str
+    """Address of the PDF relative to the page; empty where there is none."""
+
+
+class Chart(NamedTuple):
+    """One table of the page."""
+
+    name: str
+    caption: str
+    html: str
+
+
+def write_report(dataset: str, results: ResultFiles) -> Path:
+    """Write ``report.html`` from whatever lies below ``results``; returns its path.
+
+    Raises:
+        InputError: the folder does not exist, or a file in it is damaged.
+    """
+    require(results.root, f"Results of {dataset}", f"Run ./reproduce.sh {dataset} first.")
+    page = render(page_facts(dataset, results))
+    with atomic(results.report) as partial:
+        partial.write_text(page, encoding="utf-8")
+    return results.report
+
+
+def render(facts: Mapping[str, Any]) -> str:
+    """The page as text; everything that is not HTML on purpose is escaped."""
+    from jinja2 import Environment, StrictUndefined
+
+    source = files("cra_lib.reporting").joinpath("report.html").read_text(encoding="utf-8")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(source).render(facts) + "\n"
+
+
+def page_facts(dataset: str, results: ResultFiles) -> dict[str, Any]:
+    """Everything that the template shows."""
+    entries = read_manifest(results.manifest)
+    cells, note = verdicts(dataset, results)
+    counts = {name: sum(c.verdict == name for c in cells) for name in ("ok", "outside", "not run")}
+    pictures, charts = read_pictures(results), read_charts(results)
+    return {
+        "dataset": dataset,
+        "sections": [
+            {
+                "id": section,
+                "heading": heading,
+                "pictures": [pictures[n] for n in pictures if FIGURES[n].section == section],
+                "charts": [charts[n] for n in charts if TABLES[n].section == section],
+            }
+            for section, heading in SECTIONS.items()
+        ],
+        "headline": headline(results),
+        "counts": counts,
+        "verdicts": marked(to_html(verdict_table(cells))) if cells else "",
+        "verdict_note": note,
+        "missing": missing(dataset, pictures, charts, cells),
+        "runs": to_html(run_table(results)),
+        "notebooks": notebook_rows(entries, results),
+        **provenance(entries),
+    }
+
+
+def read_pictures(results: ResultFiles) -> dict[str, Picture]:
+    """The catalogue's figures that exist, in the catalogue's order."""
+    pictures = {}
+    for name, item in FIGURES.items():
+        png, pdf = (results.figures / f"{name}.{suffix}" for suffix in ("png", "pdf"))
+        if png.exists():
+            content = png.read_bytes()
+            data = base64.b64encode(content).decode()
+            # The header of every PNG holds its width in bytes 16 to 19.
+            width = round(int.from_bytes(content[16:20], "big") * PAGE_SCALE)
+            address = f"{results.figures.name}/{pdf.name}" if pdf.exists() else ""
+            pictures[name] = Picture(
+                name, item.caption, item.alt, f"data:image/png;base64,{data}", width, address
+            )
+    return pictures
+
+
+def read_charts(results: ResultFiles) -> dict[str, Chart]:
+    """The catalogue's tables that exist, in the catalogue's order."""
+    return {
+        name: Chart(name, item.caption, path.read_text(encoding="utf-8"))
+        for name, item in TABLES.items()
+        if (path := results.tables / f"{name}.html").exists()
+    }
+
+
+def verdicts(dataset: str, results: ResultFiles) -> tuple[list[Cell], str]:
+    """Obtained against expected numbers, and a sentence where there is nothing to compare."""
+    try:
+        cells = compare_all(dataset, results, expected_json(dataset), published_csv())
+    except InputError as problem:
+        return [], str(problem)
+    compared = [cell for cell in cells if cell.verdict != "-"]
+    if not compared:
+        return [], "No expected numbers are recorded for this dataset, and none are published."
+    return compared, ""
+
+
+def verdict_table(cells: list[Cell]) -> pd.DataFrame:
+    """One row a compared number; numbers in percent."""
+    rows = [
+        {
+            "method": look(cell.variant).label,
+            "split": cell.split,
+            "metric": cell.metric,
+            "published": cell.published,
+            "expected": cell.expected,
+            "obtained": cell.obtained,
+            "tolerance": cell.tolerance,
+            "verdict": cell.verdict,
+        }
+        for cell in cells
+    ]
+    numbers = ["published", "expected", "obtained", "tolerance"]
+    table = pd.DataFrame(rows).astype(dict.fromkeys(numbers, float))
+    return table.dropna(axis="columns", how="all")
+
+
+def marked(html: str) -> str:
+    """The verdicts' cells with the class that gives them their colour."""
+    for verdict in ("ok", "outside"):
+        html = html.replace(
+            f'<td class="text">{verdict}</td>', f'<td class="{verdict}">{verdict}</td>'
+        )
+    return html
+
+
+def headline(results: ResultFiles) -> list[dict[str, str]]:
+    """CRA's scores on the test split, or the first variant's; empty before any scoring."""
+    scores = read_scores(results)
+    scores = scores[scores["split"] == "test"]
+    if scores.empty:
+        return []
+    variant = in_order(scores["variant"])[0]
+    mine = scores[scores["variant"] == variant].groupby("metric")[["value", "low", "high"]].mean()
+    return [
+        {"label": f"{metric}, {look(variant).label}", "value": with_interval(*mine.loc[metric])}
+        for metric in METRICS
+        if metric in HEADLINE
+    ]
+
+
+def missing(
+    dataset: str,
+    pictures: Mapping[str, Picture],
+    charts: Mapping[str, Chart],
+    cells: list[Cell],
+) -> list[str]:
+    """What this page would show after a complete run, one sentence each."""
+    notes = []
+    absent = [n for n, item in FIGURES.items() if dataset in item.datasets and n not in pictures]
+    absent_tables = [
+        n for n, item in TABLES.items() if dataset in item.datasets and n not in charts
+    ]
+    if absent:
+        notes.append(f"Figures that this run did not make: {', '.join(absent)}.")
+    if absent_tables:
+        notes.append(f"Tables that this run did not make: {', '.join(absent_tables)}.")
+    if idle := in_order(cell.variant for cell in cells if cell.verdict == "not run"):
+        names = ", ".join(look(variant).label for variant in idle)
+        notes.append(f"Expected but not run: {names}.")
+    return notes
+
+
+def run_table(results: ResultFiles) -> pd.DataFrame:
+    """One row a training: how long, how large, where."""
+    table = read_runtimes(results)
+    known = [name for name in RUN_COLUMNS if name in table]
+    table = table[known]
+    if "variant" in table:
+        order = {name: place for place, name in enumerate(in_order(table["variant"]))}
+        table = table.sort_values(["variant", "seed"], key=lambda column: column.replace(order))
+        table = table.assign(variant=[look(name).label for name in table["variant"]])
+    return table.rename(columns=RUN_COLUMNS).reset_index(drop=True)
+
+
+def notebook_rows(
+    entries: Mapping[str, Mapping[str, Any]], results: ResultFiles
+) -> list[dict[str, Any]]:
+    """One row an executed notebook, with a link to its page where that exists."""
+    rows = []
+    for name, entry in entries.items():
+        page = Path(entry["executed"]).with_suffix(".html")
+        rows.append(
+            {
+                "name": name,
+                "page": page.as_posix() if (results.root / page).exists() else "",
+                "seconds": f"{entry['seconds']:.0f}",
+                "state": entry["exit_state"],
+                "error": entry["error"] or "",
+                "parameters": ", ".join(f"{k}={v}" for k, v in entry["parameters"].items()),
+                "outputs": sorted(entry["outputs"].items()),
+            }
+        )
+    return rows
+
+
+def provenance(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Commits, devices and versions of all runs, each once."""
+    commits, devices, versions = [], [], {}
+    for entry in entries.values():
+        commit, device = entry["commit"], entry["device"]
+        dirty = " with uncommitted changes" if commit["dirty"] else ""
+        commits.append(f"{commit['hash'] or 'unknown'}{dirty}")
+        gpu = f", {device['gpu']}" if device["gpu"] else ""
+        devices.append(f"{device['cpu']}, {device['cores']} cores{gpu}")
+        versions |= entry["versions"]
+    return {
+        "commits": list(dict.fromkeys(commits)),
+        "devices": list(dict.fromkeys(devices)),
+        "versions": versions,
+    }

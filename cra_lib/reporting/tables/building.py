@@ -1,0 +1,207 @@
+"""The tables of the paper and of the report, as DataFrames with readable headings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cra_lib.evaluator.blind import BLIND_ROWS
+from cra_lib.evaluator.metrics import METRICS
+from cra_lib.reporting.figures.style import in_order, look
+from cra_lib.reporting.tables.reading import Report
+
+HEADLINE = ("Acc@QA", "Acc@GQA", "mIoU")
+TYPE_ORDER = ("CW", "CH", "TN", "TP", "TC", "DC", "DL", "DO")
+OUTCOMES = (
+    "right and grounded",
+    "right but ungrounded",
+    "wrong but grounded",
+    "wrong and ungrounded",
+    "faithful rate",
+)
+
+
+CARD_NAMES = {
+    "videos": "videos",
+    "questions": "questions",
+    "segments": "segments",
+    "mean_segment_s": "segment (s)",
+    "mean_video_s": "video (s)",
+    "mean_ratio": "segment / video",
+}
+"""Entry of a split in data_card.json -> heading."""
+
+
+def dataset_table(card: Mapping[str, Any]) -> pd.DataFrame:
+    """One row a split of a data card: counts, and mean lengths where evidence is annotated."""
+    rows = [
+        {"split": split} | {head: facts.get(name) or None for name, head in CARD_NAMES.items()}
+        for split, facts in card["splits"].items()
+    ]
+    return pd.DataFrame(rows).astype(dict.fromkeys(("videos", "questions", "segments"), "Int64"))
+
+
+def question_counts(card: Mapping[str, Any]) -> pd.DataFrame:
+    """Questions per split (rows) and type (columns) of a data card."""
+    counts = {split: facts["types"] for split, facts in card["splits"].items()}
+    kinds = {kind for types in counts.values() for kind in types}
+    order = [kind for kind in TYPE_ORDER if kind in kinds] + sorted(kinds - set(TYPE_ORDER))
+    return pd.DataFrame(counts).T.reindex(columns=order).fillna(0).astype(int)
+
+
+def main_table(
+    scores: pd.DataFrame, split: str, published: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """All metrics of every method on one split; over several seeds as mean +- sd.
+
+    Published rows, where there are any, come first and are marked so.
+    """
+    ours = scores[scores["split"] == split]
+    rows = []
+    for _, row in (published if published is not None else pd.DataFrame()).iterrows():
+        backbone = f", {row.backbone}" if isinstance(row.backbone, str) else ""
+        rule = row.span_rule if isinstance(row.span_rule, str) else ""
+        numbers = {metric: row[metric] for metric in METRICS}
+        rows.append(
+            {"method": f"{row.method}{backbone}", "from": "published", "span": rule} | numbers
+        )
+    for variant in in_order(ours["variant"]):
+        mine = ours[ours["variant"] == variant]
+        cells = {metric: _cell(mine[mine["metric"] == metric]["value"]) for metric in METRICS}
+        rule = mine["rule"].iloc[0]
+        rows.append({"method": look(variant).label, "from": "this run", "span": rule} | cells)
+    table = pd.DataFrame(rows, columns=["method", "from", "span", *METRICS])
+    return table.drop(columns="from") if (table["from"] == "this run").all() else table
+
+
+def _cell(values: pd.Series) -> float | str:
+    """One seed: the number; several: mean and standard deviation."""
+    if len(values) == 1:
+        return float(values.iloc[0])
+    return f"{values.mean():.1f} ± {values.std(ddof=1):.1f}" if len(values) else np.nan
+
+
+def interval_table(scores: pd.DataFrame, split: str) -> pd.DataFrame:
+    """The headline scores as ``value [low, high]``: averages over seeds of the 95 % intervals."""
+    ours = scores[(scores["split"] == split) & scores["metric"].isin(HEADLINE)]
+    means = ours.groupby(["variant", "metric"])[["value", "low", "high"]].mean()
+    rows = []
+    for variant in in_order(ours["variant"]):
+        cells = {metric: with_interval(*means.loc[variant, metric]) for metric in HEADLINE}
+        rows.append({"method": look(variant).label, **cells})
+    return pd.DataFrame(rows, columns=["method", *HEADLINE])
+
+
+def with_interval(value: float, low: float, high: float) -> str:
+    """
+    >>> with_interval(48.06, 45.0, 51.24)
+    '48.1 [45.0, 51.2]'
+    """
+    ends = "" if np.isnan(low) else f" [{low:.1f}, {high:.1f}]"
+    return "" if np.isnan(value) else f"{value:.1f}{ends}"
+
+
+def seed_table(scores: pd.DataFrame, split: str) -> pd.DataFrame:
+    """Mean and sample standard deviation over seeds; one seed has no deviation."""
+    ours = scores[(scores["split"] == split) & scores["metric"].isin(HEADLINE)]
+    rows = []
+    for variant in in_order(ours["variant"]):
+        mine = ours[ours["variant"] == variant]
+        row: dict[str, object] = {"method": look(variant).label, "seeds": mine["seed"].nunique()}
+        for metric in HEADLINE:
+            values = mine[mine["metric"] == metric]["value"]
+            row |= {metric: values.mean(), f"{metric} sd": values.std(ddof=1)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def ablation_table(ablation: pd.DataFrame) -> pd.DataFrame:
+    """Differences to CRA in points as ``difference [low, high]`` from `reading.ablation`."""
+    found = ablation.set_index(["variant", "metric"])
+    rows = []
+    for variant in in_order(ablation["variant"]):
+        cells = {}
+        for metric in HEADLINE:
+            if (variant, metric) in found.index:
+                row = found.loc[(variant, metric)]
+                cells[metric] = f"{row.difference:+.1f} [{row.low:+.1f}, {row.high:+.1f}]"
+        rows.append({"method": look(variant).label, **cells})
+    return pd.DataFrame(rows, columns=["method", *HEADLINE])
+
+
+def bias_table(scores: pd.DataFrame, splits: Sequence[str]) -> pd.DataFrame:
+    """Headline scores of every method on every split, with intervals, a column a split."""
+    rows = []
+    keys = ["metric", "variant", "split"]
+    means = scores[scores["split"].isin(splits)].groupby(keys)[["value", "low", "high"]].mean()
+    for metric in HEADLINE:
+        for variant in in_order(scores["variant"]):
+            cells = {
+                split: with_interval(*means.loc[(metric, variant, split)])
+                for split in splits
+                if (metric, variant, split) in means.index
+            }
+            rows.append({"metric": metric, "method": look(variant).label, **cells})
+    return pd.DataFrame(rows, columns=["metric", "method", *splits])
+
+
+def type_table(reports: Sequence[Report], split: str, metric: str = "Acc@GQA") -> pd.DataFrame:
+    """One metric by question type (rows) and variant (columns), averaged over seeds."""
+    rows = [
+        {"type": kind, "variant": report.variant, "value": scores[metric]}
+        for report in reports
+        if report.split == split
+        for kind, scores in report.content["by_type"].get(report.rule, {}).items()
+    ]
+    table = pd.DataFrame(rows, columns=["type", "variant", "value"])
+    table["value"] = table["value"].astype(float)
+    wide = table.pivot_table(index="type", columns="variant", values="value", sort=False)
+    return wide.reindex(columns=in_order(wide.columns))
+
+
+def faithfulness_table(reports: Sequence[Report], split: str) -> pd.DataFrame:
+    """The four outcomes and the faithful rate per variant (rows), averaged over seeds."""
+    rows = {
+        (report.variant, report.seed): report.content["faithfulness"][report.rule]
+        for report in reports
+        if report.split == split and report.rule in report.content["faithfulness"]
+    }
+    table = pd.DataFrame(rows).T.reindex(columns=list(OUTCOMES)).astype(float)
+    means = table.groupby(level=0).mean() if len(table) else table
+    return means.reindex(in_order(means.index))
+
+
+def blind_table(reports: Sequence[Report], split: str, variant: str = "cra") -> pd.DataFrame:
+    """Scores of intervals that ignore the video, with the answers of one variant."""
+    mine = [r for r in reports if r.split == split and r.variant == variant]
+    rows = []
+    for name in BLIND_ROWS:
+        found = [
+            report.content["blind"][name] for report in mine if name in report.content["blind"]
+        ]
+        if found:
+            means = {
+                m: fmean(one[m] if one[m] is not None else np.nan for one in found) for m in METRICS
+            }
+            rows.append({"interval": name, **means})
+    return pd.DataFrame(rows, columns=["interval", *METRICS])
+
+
+def reference_table(reference: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """Acc@QA of the computed answerers (rows) per split (columns)."""
+    table = pd.DataFrame(reference)
+    table.index = [str(name).replace("_", " ") for name in table.index]
+    return table.rename_axis("answerer").reset_index()
+
+
+def labelled(table: pd.DataFrame) -> pd.DataFrame:
+    """A table by variant (rows or columns) with the variants' names as readers know them."""
+    names = {v: look(v).label for v in [*table.index.astype(str), *table.columns.astype(str)]}
+    known = {name: label for name, label in names.items() if name != label}
+    return table.rename(index=known, columns=known).rename_axis(
+        index=lambda name: name or "method", columns=None
+    )

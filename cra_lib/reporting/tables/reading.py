@@ -1,0 +1,226 @@
+"""From result files to tidy tables and back to records: what every table and figure starts from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from cra_lib.evaluator.comparison import compare
+from cra_lib.evaluator.metrics import (
+    METRICS,
+    best_overlap,
+    prediction_answers,
+    prediction_spans,
+    question_scores,
+    truth_table,
+)
+from cra_lib.paths import ResultFiles, RunFiles, require
+from cra_lib.records import InputError, Prediction, Truth, read_predictions
+
+SCORE_COLUMNS = ("variant", "seed", "split", "rule", "metric", "value", "low", "high")
+
+
+class Report(NamedTuple):
+    """One score report with where it comes from."""
+
+    variant: str
+    seed: int
+    split: str
+    rule: str
+    """The span rule that the tables report for this variant."""
+    content: dict[str, Any]
+    """The score report as `cra_lib.evaluator.scores` documents it."""
+
+
+def run_folders(results: ResultFiles) -> Iterator[tuple[str, int, RunFiles]]:
+    """Variant, seed and files of every run below ``results``, in a fixed order."""
+    for folder in sorted(results.root.glob("runs/*/seed*")):
+        seed = folder.name.removeprefix("seed")
+        if folder.is_dir() and seed.isdigit():
+            yield folder.parent.name, int(seed), RunFiles(folder)
+
+
+def read_reports(results: ResultFiles) -> list[Report]:
+    """All score reports of all runs.
+
+    Raises:
+        InputError: a file that is not a score report.
+    """
+    reports = []
+    for variant, seed, run in run_folders(results):
+        for path in sorted(run.root.glob("scores_*.json")):
+            content = read_object(path)
+            split = path.stem.removeprefix("scores_")
+            try:
+                rules = list(content["rules"])
+                rule = content["header"].get("rule")
+            except (KeyError, AttributeError):
+                message = f'{path}: no score report; it should have "header" and "rules".'
+                raise InputError(message) from None
+            rule = rule if rule in rules else rules[0]
+            reports.append(Report(variant, seed, split, rule, content))
+    return reports
+
+
+def first_seed(reports: list[Report], split: str) -> dict[str, Report]:
+    """Variant -> its report on one split with the smallest seed, for figures of one run each."""
+    found: dict[str, Report] = {}
+    for report in sorted(reports, key=lambda report: report.seed):
+        if report.split == split:
+            found.setdefault(report.variant, report)
+    return found
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        InputError: the file is missing, damaged or holds something else.
+    """
+    require(path, path.stem.replace("_", " ").capitalize(), "Run the notebook that writes it.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not valid JSON ({error.msg}); is the file truncated?") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a JSON object, got {type(content).__name__}.")
+    return content
+
+
+def score_table(reports: list[Report]) -> pd.DataFrame:
+    """The tidy table of scores by each variant's reported rule: SCORE_COLUMNS, in percent.
+
+    ``low`` and ``high`` are the ends of the 95 % interval, NaN where no bootstrap was asked for.
+    """
+    rows = []
+    for report in reports:
+        intervals = report.content.get("intervals", {}).get(report.rule, {})
+        scores = report.content["rules"][report.rule]
+        for metric in METRICS:
+            value = np.nan if scores.get(metric) is None else scores[metric]
+            ends = intervals.get(metric, (np.nan, np.nan))
+            rows.append((*report[:4], metric, value, *ends))
+    return pd.DataFrame(rows, columns=SCORE_COLUMNS)
+
+
+def read_scores(results: ResultFiles) -> pd.DataFrame:
+    """`score_table` of every run below ``results``."""
+    return score_table(read_reports(results))
+
+
+def read_histories(results: ResultFiles) -> dict[str, pd.DataFrame]:
+    """Variant -> its history.csv files end to end, with a column ``seed``."""
+    found: dict[str, list[pd.DataFrame]] = {}
+    for variant, seed, run in run_folders(results):
+        if run.history.exists():
+            found.setdefault(variant, []).append(pd.read_csv(run.history).assign(seed=seed))
+    return {variant: pd.concat(parts, ignore_index=True) for variant, parts in found.items()}
+
+
+def read_runtimes(results: ResultFiles) -> pd.DataFrame:
+    """One row a run: variant, seed and whatever plain values its runtime.json holds."""
+    rows = []
+    for variant, seed, run in run_folders(results):
+        if run.runtime.exists():
+            content = read_object(run.runtime)
+            plain = {k: v for k, v in content.items() if isinstance(v, int | float | str)}
+            rows.append({"variant": variant, "seed": seed, **plain})
+    return pd.DataFrame(rows)
+
+
+def predictions_of(
+    results: ResultFiles, variant: str, seed: int, split: str
+) -> dict[str, Prediction]:
+    """Key -> prediction of one run.
+
+    Raises:
+        InputError: the run has no predictions of that split, or the file is damaged.
+    """
+    path = results.run(variant, seed).predictions(split)
+    require(path, f"Predictions of {variant}, seed {seed}", "Run notebook 04 for that variant.")
+    return {prediction.key: prediction for prediction in read_predictions(path)}
+
+
+def iop_of_questions(
+    predictions: Mapping[str, Prediction], truths: Mapping[str, Truth], rule: str
+) -> np.ndarray:
+    """IoP of every question ``[N]``, 0 to 1; a question without an interval has 0."""
+    table = truth_table(truths)
+    return best_overlap(prediction_spans(predictions, rule, table), table)[1]
+
+
+def ablation(
+    results: ResultFiles,
+    reports: list[Report],
+    truths: Mapping[str, Truth],
+    split: str = "test",
+    base: str = "cra",
+    samples: int = 1000,
+) -> pd.DataFrame:
+    """Every variant against ``base``, question by question, on the seeds that both have.
+
+    Columns: variant, metric, difference, low, high (percentage points; means over seeds of the
+    paired bootstrap over videos), p_value (the largest over seeds), seeds.
+    """
+    on_split = {(r.variant, r.seed): r.rule for r in reports if r.split == split}
+    rows = []
+    for (variant, seed), rule in on_split.items():
+        if variant == base or (base, seed) not in on_split:
+            continue
+        sides = [predictions_of(results, name, seed, split) for name in (base, variant)]
+        rules = (on_split[base, seed], rule)
+        for metric, found in compare(*sides, truths, rules, samples)["metrics"].items():
+            rows.append({"variant": variant, "metric": metric, "seeds": seed, **found})
+    columns = ["variant", "metric", "difference", "low", "high", "p_value", "seeds"]
+    if not rows:
+        return pd.DataFrame(columns=columns)
+    how = dict.fromkeys(("difference", "low", "high"), "mean")
+    how |= {"p_value": "max", "seeds": "count"}
+    grouped = pd.DataFrame(rows).groupby(["variant", "metric"], sort=False)
+    return grouped.agg(how).reset_index()[columns]
+
+
+def read_published(path: Path, dataset: str, split: str) -> pd.DataFrame:
+    """The published rows of one dataset's main table; empty where there are none.
+
+    STAR's test answers are not public: what is called test here is what papers report as val.
+    """
+    if not path.exists():
+        return pd.DataFrame(columns=["method", "backbone", "span_rule", *METRICS])
+    rows = pd.read_csv(path)
+    split = "val" if dataset == "star" and split == "test" else split
+    rows = rows[(rows.dataset == dataset) & (rows.split == split) & (rows.kind == "main")]
+    return rows[rows.supervision == "weak"].reset_index(drop=True)
+
+
+def random_examples(
+    predictions: Mapping[str, Prediction],
+    truths: Mapping[str, Truth],
+    rule: str,
+    count: int = 3,
+    seed: int = 0,
+) -> list[str]:
+    """Keys of ``count`` questions answered right and grounded, then of ``count`` that were not.
+
+    Drawn at random, no video twice; fewer where there are not so many.
+    """
+    table = truth_table(truths)
+    scores = question_scores(
+        prediction_spans(predictions, rule, table), prediction_answers(predictions, table), table
+    )
+    good = scores.right & scores.grounded
+    keys: list[str] = []
+    videos: set[int] = set()
+    for wanted in (good, ~good):
+        rows = np.random.default_rng(seed).permutation(np.flatnonzero(wanted & scores.has_span))
+        room = len(keys) + count
+        for row in rows:
+            if len(keys) < room and table.videos[row] not in videos:
+                keys.append(table.keys[row])
+                videos.add(int(table.videos[row]))
+    return keys

@@ -1,0 +1,301 @@
+"""Run a plan with Snakemake: one run at a time per dataset, resumable after a kill, quiet.
+
+Snakemake decides what is stale and keeps its log in ``.workflow/snakemake.log``; the console shows
+the plan, one line when a notebook starts and ends, its epochs, and what went wrong.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib import metadata
+from pathlib import Path
+from statistics import fmean
+
+from cra_lib.paths import repository_root
+from cra_lib.records import InputError
+from cra_lib.reproduction.manifest import read_manifest
+from cra_lib.reproduction.plan import PER_RUN, STAGES, Plan
+
+EXIT_CODES = {"cell failed": 1, "bad input": 2, "kernel died": 4}
+"""Exit state of a notebook -> exit status of the whole run."""
+
+
+def run_plan(plan: Plan, say: Callable[[str], None] = print, *, dry_run: bool = False) -> int:
+    """Show the plan, do what is stale, say where the report is; the exit status.
+
+    Raises:
+        InputError: another run is at work on this dataset, or something is missing.
+    """
+    _check_executor(plan.executor)
+    with _only_run(plan):
+        plan_file = plan.save()
+        waiting = waiting_jobs(plan, plan_file)
+        for line in describe(plan, waiting):
+            say(line)
+        if not waiting:
+            say(f"Nothing to do. Report: {plan.results.report}")
+            return 0
+        _check_disk(plan)
+        if dry_run:
+            return 0
+        _forget_stale_progress(plan)
+        started = time.time()
+        status = _snakemake(plan, plan_file)
+        if status != 0:
+            return explain_failure(plan, started, say)
+        say(f"Done in {_duration(time.time() - started)}. Report: {plan.results.report}")
+        return 0
+
+
+def describe(plan: Plan, waiting: Counter[str]) -> list[str]:
+    """The plan as lines: stages, jobs, expected time and disk."""
+    head = f"{plan.dataset}, profile {plan.profile}: {', '.join(plan.variants)}"
+    seeds = ", ".join(map(str, plan.seeds))
+    lines = [head, f"seeds {seeds}; {plan.cores} cores; results in {plan.results.root}", ""]
+    lines.append(f"  {'stage':<10}{'jobs':>5}{'to do':>7}   expected")
+    total = 0.0
+    for stage in STAGES:
+        seconds = _expected_seconds(plan, stage)
+        jobs = plan.num_jobs(stage)
+        abreast = min(plan.cores, jobs) if plan.executor == "local" else jobs
+        cost = seconds * -(-waiting[stage] // abreast)
+        total += cost
+        expected = _duration(cost) if waiting[stage] else "-"
+        lines.append(f"  {stage:<10}{jobs:>5}{waiting[stage]:>7}   {expected}")
+    lines.append(f"  total about {_duration(total)}, disk {plan.cost.get('disk_gb', 0):g} GB")
+    return [*lines, ""]
+
+
+def _expected_seconds(plan: Plan, stage: str) -> float:
+    """Seconds of one job: as measured here before, else as the profile says."""
+    notebook = f"notebooks/{STAGES[stage]}.ipynb"
+    measured = [
+        entry["seconds"]
+        for entry in read_manifest(plan.results.manifest).values()
+        if entry["notebook"] == notebook
+        and entry["exit_state"] == "ok"
+        and entry["parameters"].get("PROFILE") == plan.profile
+    ]
+    return fmean(measured) if measured else plan.cost.get(stage, 0)
+
+
+def _duration(seconds: float) -> str:
+    """
+    >>> [_duration(s) for s in (0.4, 75, 600, 8000, 400000)]
+    ['1 s', '75 s', '10 min', '2.2 h', '4.6 days']
+    """
+    for limit, size, unit in ((120, 1, "s"), (5400, 60, "min"), (172800, 3600, "h")):
+        if seconds < limit:
+            amount = seconds / size
+            return f"{amount:.1f} {unit}" if unit == "h" else f"{max(1, round(amount))} {unit}"
+    return f"{seconds / 86400:.1f} days"
+
+
+def _command(plan: Plan, plan_file: Path, *more: str) -> list[str]:
+    command = [
+        sys.executable, "-m", "snakemake",
+        "--snakefile", str(repository_root() / "workflow" / "Snakefile"),
+        "--directory", str(plan.folder),
+        "--configfile", str(plan_file),
+        "--cores", str(plan.cores),
+        "--quiet", "all",
+        "--nolock",  # `_only_run` locks, and its lock does not outlive a killed run
+        "--rerun-incomplete",
+        "--keep-going",
+        "--max-checksum-file-size", "10TB",  # what is newer but the same is not stale
+    ]  # fmt: skip
+    if plan.executor != "local":
+        command += ["--executor", plan.executor, "--jobs", str(len(plan.runs))]
+    return [*command, *(["--forceall"] if plan.force else []), *more]
+
+
+def _environment() -> dict[str, str]:
+    """Notebooks and jobs import the cra_lib that planned them, installed or not."""
+    search = [str(repository_root()), os.environ.get("PYTHONPATH", "")]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, search))}
+
+
+def waiting_jobs(plan: Plan, plan_file: Path) -> Counter[str]:
+    """Stage -> number of its jobs that are stale or missing."""
+    if plan.force:
+        return Counter({stage: plan.num_jobs(stage) for stage in STAGES})
+    done = subprocess.run(
+        _command(plan, plan_file, "--summary"), capture_output=True, text=True, env=_environment()
+    )
+    if done.returncode != 0:
+        raise InputError(f"The workflow cannot be planned: {_last_lines(done.stderr)}")
+    rows = csv.DictReader(io.StringIO(done.stdout), delimiter="\t")
+    stale = [row for row in rows if row["plan"] != "no update"]
+    # One job has several products; those of a run share its folder.
+    jobs = {(row["rule"], _run_folder(row["rule"], row["output_file"])) for row in stale}
+    return Counter(rule for rule, _ in jobs)
+
+
+def _run_folder(rule: str, product: str) -> str:
+    return str(Path(product).parent) if rule in PER_RUN else ""
+
+
+def _snakemake(plan: Plan, plan_file: Path) -> int:
+    """Run the stale jobs in a session of their own; a signal to us ends them all."""
+    limit = [] if plan.executor != "local" else ["--resources", "gpu=1"]
+    with open(plan.folder / "snakemake.log", "w", encoding="utf-8") as log:
+        worker = subprocess.Popen(
+            _command(plan, plan_file, *limit),
+            stderr=log,
+            env=_environment(),
+            start_new_session=True,
+            pass_fds=[_lock_descriptor(plan)],
+        )
+        (plan.folder / "group").write_text(str(worker.pid), encoding="utf-8")
+
+        def stop(number: int, frame: object) -> None:
+            os.killpg(worker.pid, signal.SIGTERM)
+            raise SystemExit(128 + number)
+
+        ends = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+        previous = {number: signal.signal(number, stop) for number in ends}
+        try:
+            return worker.wait()
+        finally:
+            with suppress(ProcessLookupError):  # jobs that outlived a killed Snakemake
+                os.killpg(worker.pid, signal.SIGTERM)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+def explain_failure(plan: Plan, started: float, say: Callable[[str], None]) -> int:
+    """Repeat what the failed notebooks said; the exit status of the first one."""
+    entries = read_manifest(plan.results.manifest).values()
+    failed = [e for e in entries if e["exit_state"] != "ok" and e["started"] >= started - 1]
+    if not failed:
+        log = plan.folder / "snakemake.log"
+        say(f"The workflow stopped: {_last_lines(log.read_text(encoding='utf-8'))}")
+        say(f"Its log: {log}")
+        return 1
+    failed.sort(key=lambda entry: entry["started"])
+    for entry in failed:
+        say(f"{Path(entry['executed']).stem}: {entry['exit_state']}. {entry['error']}")
+        say(f"  kept: {plan.results.root / entry['executed']}")
+    return EXIT_CODES[failed[0]["exit_state"]]
+
+
+def _last_lines(text: str, count: int = 8) -> str:
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return "\n".join(lines[-count:]) or "no reason given"
+
+
+_LOCKS: dict[Path, int] = {}
+
+
+def _lock_descriptor(plan: Plan) -> int:
+    return _LOCKS[plan.folder]
+
+
+@contextmanager
+def _only_run(plan: Plan) -> Iterator[None]:
+    """Hold the dataset's lock, which the workers inherit.
+
+    The system releases it when the last holder ends, so a killed run leaves no stale lock. Workers
+    that outlived their killed run are ended first: their products would be half a run's.
+    """
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    with open(plan.folder / "lock", "a+", encoding="utf-8") as lock:
+        if not _try_lock(lock):
+            lock.seek(0)
+            owner = lock.read().strip()
+            if not owner or _is_alive(int(owner)):
+                raise InputError(
+                    f"Another run (process {owner or 'unknown'}) is at work in "
+                    f"{plan.results.root}; wait for it, or end it first."
+                )
+            _end_orphans(plan, lock)
+        lock.seek(0)
+        lock.truncate()
+        lock.write(str(os.getpid()))
+        lock.flush()
+        _LOCKS[plan.folder] = lock.fileno()
+        try:
+            yield
+        finally:
+            _LOCKS.pop(plan.folder)
+
+
+def _try_lock(lock: io.TextIOWrapper) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _end_orphans(plan: Plan, lock: io.TextIOWrapper) -> None:
+    """End the process group of a run whose leader was killed, and wait for its lock."""
+    with suppress(OSError, ValueError):  # gone by themselves
+        os.killpg(int((plan.folder / "group").read_text(encoding="utf-8")), signal.SIGKILL)
+    for _ in range(100):
+        if _try_lock(lock):
+            return
+        time.sleep(0.1)
+    raise InputError(f"Processes of a killed run are still at work in {plan.results.root}.")
+
+
+def _forget_stale_progress(plan: Plan) -> None:
+    """Remove half-trained runs that were begun with other code or settings."""
+    for variant, seed in plan.runs:
+        run = plan.results.run(variant, seed)
+        now = plan.digests["train"] + plan.settings_of("train", variant, seed)
+        mark = run.root / ".begun-with"
+        if run.resume.exists() and (not mark.exists() or mark.read_text("utf-8") != now):
+            shutil.rmtree(run.resume)
+        run.root.mkdir(parents=True, exist_ok=True)
+        mark.write_text(now, encoding="utf-8")
+
+
+def _check_disk(plan: Plan) -> None:
+    needed = plan.cost.get("disk_gb", 0) * 1e9
+    for folder in (plan.results.root, Path(plan.data_dir)):
+        while not folder.exists():
+            folder = folder.parent
+        free = shutil.disk_usage(folder).free
+        if free < needed:
+            raise InputError(
+                f"{folder} has {free / 1e9:.1f} GB free and this run needs about "
+                f"{needed / 1e9:.1f} GB; free some space or choose another place with --data."
+            )
+
+
+def _check_executor(name: str) -> None:
+    """Cluster executors are plugins of Snakemake.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    plugin = f"snakemake-executor-plugin-{name}"
+    try:
+        if name != "local":
+            metadata.version(plugin)
+    except metadata.PackageNotFoundError:
+        raise InputError(
+            f"--executor {name} needs {plugin}, which is not installed; run: pip install {plugin}"
+        ) from None
