@@ -7,6 +7,7 @@ Only the assemblers (`model.build_model`, `training.fit`, `evaluation.predict`, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -313,7 +314,7 @@ def run_config(
     seed: int = 2024,
     *,
     profile: dict[str, dict[str, Any]] | None = None,
-    overrides: dict[str, dict[str, Any]] | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> RunConfig:
     """The settings of one run: defaults, then profile, then variant, then overrides, by section.
 

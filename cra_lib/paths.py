@@ -10,14 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cra_lib.datasets import DATASETS, dataset_named
 from cra_lib.records import InputError
-
-SPLITS = {
-    "shapes": ("train", "val", "test_iid", "test", "test_ood"),
-    "nextgqa": ("train", "val", "test"),
-    "star": ("train", "val", "test"),
-}
-"""Dataset -> its splits. STAR's val is cut from train, its test is the public val."""
 
 
 def repository_root() -> Path:
@@ -36,10 +30,8 @@ def profile_path(dataset: str, profile: str) -> Path:
 def dataset_dir(data_dir: str | Path, dataset: str) -> Path:
     """The folder of one dataset: ``DIR/<dataset>``, or DIR itself where it holds the files."""
     data_dir = Path(data_dir)
-    marks = ("val.csv", "gsub_val.json", "STAR_val.json")
-    if any((data_dir / mark).exists() for mark in marks):
-        return data_dir
-    return data_dir / dataset
+    own = any((data_dir / mark).exists() for each in DATASETS.values() for mark in each.marks)
+    return data_dir if own else data_dir / dataset
 
 
 @dataclass(frozen=True)
@@ -146,6 +138,26 @@ class ResultFiles:
     @property
     def manifest(self) -> Path:
         return self.root / "manifest.json"
+
+
+def data_files(dataset: str, data_dir: str | Path | None = None) -> DataFiles:
+    """The files of a dataset, in a folder of datasets or its own; default: data/ of the repository.
+
+    Raises:
+        InputError: an unknown dataset.
+    """
+    name = dataset_named(dataset).name
+    return DataFiles(dataset_dir(data_dir or repository_root() / "data", name))
+
+
+def result_files(dataset: str, results_dir: str | Path | None = None) -> ResultFiles:
+    """Where the products of a dataset go; default: results/<dataset> of the repository.
+
+    Raises:
+        InputError: an unknown dataset.
+    """
+    name = dataset_named(dataset).name
+    return ResultFiles(Path(results_dir or repository_root() / "results" / name))
 
 
 def published_csv() -> Path:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cra_lib.paths import DataFiles, ResultFiles, dataset_dir, profile_path, repository_root
+from cra_lib.paths import data_files, result_files
 from cra_lib.records import InputError
 
 Dataset = Annotated[str, typer.Argument(help="shapes, nextgqa or star.")]
@@ -19,9 +19,10 @@ confounders_app = typer.Typer(help="Confounder dictionaries.", no_args_is_help=T
 def sample(
     dataset: Dataset = "shapes",
     profile: Annotated[str, typer.Option(help="quick or paper.")] = "quick",
-    data_dir: Annotated[Path, typer.Option("--data", help="Folder of the datasets.")] = Path(
-        "data"
-    ),
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data", help="Folder of the datasets, or of this dataset; default: data."),
+    ] = None,
     results_dir: Annotated[Path | None, typer.Option("--results", help="Where the card goes.")] = (
         None
     ),
@@ -33,16 +34,14 @@ def sample(
 ) -> None:
     """Sample the dictionaries of a prepared dataset from its training split."""
     from cra_lib.causal.sampling import sample_language, sample_visual, write_card
-    from cra_lib.config import read_profile, run_config
     from cra_lib.evaluator.annotations import read_questions
+    from cra_lib.reproduction.workspace import resolve_config
 
     if only not in {"language", "visual", "both"}:
         raise InputError(f"--only takes language, visual or both, not {only!r}.")
     chosen = {"parser": parser, "node_encoder": node_encoder, "num_confounders": num_confounders}
-    settings = read_profile(profile_path(dataset, profile)).get("settings", {})
-    config = run_config(dataset, profile=settings, overrides={"causal": chosen})
-    files = DataFiles(dataset_dir(data_dir, dataset))
-    results = ResultFiles(results_dir or repository_root() / "results" / dataset)
+    config = resolve_config(dataset, profile, overrides={"causal": chosen})
+    files, results = data_files(dataset, data_dir), result_files(dataset, results_dir)
     questions = read_questions(files.questions("train"))
     card = results.confounders_card
     if only != "visual":

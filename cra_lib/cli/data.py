@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from cra_lib.paths import SPLITS, DataFiles, dataset_dir
-from cra_lib.records import InputError
-
-if TYPE_CHECKING:
-    from cra_lib.video.extract import Extraction
-
-
-class Dataset(StrEnum):
-    """The datasets that can be prepared."""
-
-    shapes = "shapes"
-    nextgqa = "nextgqa"
-    star = "star"
+from cra_lib.datasets import DATASETS, Dataset, dataset_named
+from cra_lib.paths import data_files
 
 
 class TrainFrom(StrEnum):
@@ -40,7 +29,11 @@ class Selection(StrEnum):
     released = "released"
 
 
-DataDir = Annotated[Path, typer.Option("--data", help="Folder that holds (or gets) the datasets.")]
+DatasetName = Annotated[str, typer.Argument(help="shapes, nextgqa or star.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of the datasets, or of this dataset; default: data."),
+]
 Encoder = Annotated[
     str, typer.Option(help="clip-vit-l14, resnet50, swin_t, shapes-clip or pixels.")
 ]
@@ -53,8 +46,8 @@ features_app = typer.Typer(help="Video features.", no_args_is_help=True)
 
 
 def prepare(
-    dataset: Annotated[Dataset, typer.Argument(help="Which dataset.")],
-    data_dir: DataDir = Path("data"),
+    dataset: DatasetName,
+    data_dir: DataDir = None,
     train_from: Annotated[TrainFrom, typer.Option(help="NExT-GQA only.")] = TrainFrom.official,
     selection: Annotated[Selection, typer.Option(help="STAR only.")] = Selection.described,
     dry_run: Annotated[
@@ -74,83 +67,44 @@ def prepare(
     seed: Annotated[int | None, typer.Option(help="Of what is drawn at random.")] = None,
 ) -> None:
     """Bring a dataset into normal form below --data, check all of it, and write its data card."""
-    root = dataset_dir(data_dir, dataset)
+    entry, files = dataset_named(dataset), data_files(dataset, data_dir)
     if dry_run:
-        _print_plan(dataset, root, train_from, mirror or [])
+        _print_plan(entry, files.root, train_from, mirror or [])
         return
-    if dataset is not Dataset.shapes and not offline:
+    from cra_lib.config import run_config
+    from cra_lib.data.prepare import Features, prepare_dataset
+
+    if not (entry.is_made_here or offline):
         from cra_lib.data.download import fetch_missing, missing
 
-        fetch_missing(missing(dataset, root, train_from), root, mirror or [], typer.echo)
-    drawn: dict[str, Any] = {} if seed is None else {"seed": seed}
-    if dataset is Dataset.nextgqa:
-        from cra_lib.data import nextgqa
-
-        card = nextgqa.prepare(root, train_from=train_from, **drawn)
-    elif dataset is Dataset.star:
-        from cra_lib.data import star
-
-        card = star.prepare(root, selection=selection, skip_bad=skip_bad, workers=workers, **drawn)
-    else:
-        card = _prepare_shapes(root, workers, drawn)
-        encoder = encoder or "shapes-clip"
-    if encoder and encoder != "none":
-        _extract_splits(DataFiles(root), dataset, encoder, weights, device, workers, skip_bad)
-        card = _renew_card(root, dataset, card)
-    _print_card(card, root)
+        fetch_missing(
+            missing(dataset, files.root, train_from), files.root, mirror or [], typer.echo
+        )
+    wanted = encoder not in (None, "none") or (encoder is None and entry.is_made_here)
+    named = entry.encoder if encoder in (None, "none") else encoder
+    asked = {"train_from": str(train_from), "selection": str(selection), "encoder": named}
+    card = prepare_dataset(
+        dataset,
+        run_config(dataset, overrides={"data": asked}).data,
+        files,
+        features=Features(weights, device, partial(_progress, "extracting")) if wanted else None,
+        seed=seed,
+        workers=workers,
+        skip_bad=skip_bad,
+        say=typer.echo,
+    )
+    _print_card(card, files.root)
 
 
 def _print_plan(dataset: Dataset, root: Path, train_from: str, mirrors: list[str]) -> None:
     from cra_lib.data.download import free_space, missing, plan, readable
 
-    if dataset is Dataset.shapes:
-        typer.echo(f"shapes is rendered, not fetched: less than 50 MB into {root}")
+    if dataset.is_made_here:
+        typer.echo(f"{dataset.name} is rendered, not fetched: less than 50 MB into {root}")
         return
-    for line in plan(missing(dataset, root, train_from), mirrors):
+    for line in plan(missing(dataset.name, root, train_from), mirrors):
         typer.echo(line)
     typer.echo(f"into {root} ({readable(free_space(root))} free); nothing was fetched or written")
-
-
-def _prepare_shapes(root: Path, workers: int, drawn: dict[str, Any]) -> dict[str, Any]:
-    from cra_lib.data.card import data_card
-    from cra_lib.data.shapes import generate
-    from cra_lib.evaluator.annotations import write_json
-
-    generate(root, workers=workers, progress=sys.stderr.isatty(), **drawn)
-    card = data_card(DataFiles(root), "shapes")
-    write_json(root / "data_card.json", card, indent=1)
-    return card
-
-
-def _renew_card(root: Path, dataset: Dataset, card: dict[str, Any]) -> dict[str, Any]:
-    """The card again, now with the features that were just extracted."""
-    from cra_lib.data.card import add_features
-    from cra_lib.evaluator.annotations import write_json
-
-    card = add_features(card, DataFiles(root), dataset)
-    write_json(root / "data_card.json", card, indent=1)
-    return card
-
-
-def _extract_splits(
-    files: DataFiles,
-    dataset: str,
-    encoder: str,
-    weights: Path | None,
-    device: str,
-    workers: int,
-    skip_bad: bool,
-) -> None:
-    from cra_lib.video.encoders import load_encoder
-    from cra_lib.video.extract import extract_dataset
-
-    loaded = load_encoder(encoder, weights, device)
-    with _progress("extracting") as update:
-        done = extract_dataset(
-            files, SPLITS[dataset], loaded, workers=workers, skip_bad=skip_bad, progress=update
-        )
-    for extraction in done.values():
-        _print_extraction(extraction, skip_bad)
 
 
 def _print_card(card: dict[str, Any], root: Path) -> None:
@@ -164,16 +118,17 @@ def _print_card(card: dict[str, Any], root: Path) -> None:
 
 
 def doctor(
-    dataset: Annotated[Dataset | None, typer.Argument(help="One dataset; default: all.")] = None,
-    data_dir: DataDir = Path("data"),
+    dataset: Annotated[str | None, typer.Argument(help="One dataset; default: all.")] = None,
+    data_dir: DataDir = None,
 ) -> None:
     """List every file needed: present, missing or wrong, where from, what works without it."""
     from cra_lib.data.doctor import examine, report
 
     healthy = True
-    for name in [dataset] if dataset else list(Dataset):
-        findings = examine(name, data_dir)
-        typer.echo(f"{name} in {dataset_dir(data_dir, name)}")
+    for name in [dataset] if dataset else DATASETS:
+        files = data_files(name, data_dir)
+        findings = examine(name, files)
+        typer.echo(f"{name} in {files.root}")
         for line in report(findings):
             typer.echo(f"  {line}")
         healthy &= all(finding.healthy for finding in findings)
@@ -220,28 +175,7 @@ def extract(
             skip_bad=skip_bad,
             progress=update,
         )
-    _print_extraction(extraction, skip_bad)
-
-
-def _print_extraction(extraction: Extraction, skip_bad: bool) -> None:
-    """Odd and bad videos with their reasons, then the sum.
-
-    Raises:
-        InputError: bad videos, and they are not to be skipped.
-    """
-    for video_id, notes in extraction.odd.items():
-        typer.echo(f"odd  {video_id}: {'; '.join(notes)}")
-    for video_id, reason in extraction.bad.items():
-        typer.echo(f"bad  {video_id}: {reason}")
-    if extraction.bad and not skip_bad:
-        raise InputError(
-            f"{len(extraction.bad)} videos cannot be used (listed above), so {extraction.out} was "
-            "not written; replace them and run again (the others are kept), or pass --skip-bad."
-        )
-    typer.echo(
-        f"{extraction.out}: {extraction.done} videos, {extraction.resumed} of them from before"
-        + (f", {len(extraction.bad)} left out" if extraction.bad else "")
-    )
+    extraction.report(typer.echo, skip_bad=skip_bad)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cra_lib.datasets import dataset_named
 from cra_lib.records import InputError
 
 
@@ -44,18 +45,18 @@ def train(
     fresh: Annotated[bool, typer.Option(help="Forget an unfinished run.")] = False,
 ) -> None:
     """Train one model; a run that was killed goes on where it was."""
-    from cra_lib.paths import ResultFiles, repository_root
+    from cra_lib.paths import data_files, result_files
+    from cra_lib.reproduction.workspace import resolve_config
 
     overrides = parse_settings(settings or [])
     if max_steps is not None:
         overrides.setdefault("train", {})["max_steps"] = max_steps
-    config = _config(dataset, variant, seed, profile, overrides)
-    results = results_dir or repository_root() / "results" / dataset
-    run = ResultFiles(results).run(variant, seed)
+    config = resolve_config(dataset, profile, variant, seed, overrides)
+    run = result_files(dataset, results_dir).run(variant, seed)
     from cra_lib.training import fit
 
     try:
-        fit(config, _files(data_dir, dataset), run, fresh=fresh)
+        fit(config, data_files(dataset, data_dir), run, fresh=fresh)
     except FloatingPointError as error:
         print(f"cra: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
@@ -72,15 +73,16 @@ def predict(
 ) -> None:
     """Predict with a trained model, and score what it says."""
     from cra_lib.inference.predict import predict_run, run_settings, score_run
-    from cra_lib.paths import SPLITS, RunFiles
+    from cra_lib.paths import RunFiles, data_files
 
     run = RunFiles(run_dir)
-    dataset = run_settings(run).dataset
-    data = _files(data_dir, dataset)
-    chosen = split or [name for name in SPLITS[dataset] if data.segments(name).exists()]
-    if unknown := [name for name in chosen if name not in SPLITS[dataset]]:
+    dataset = dataset_named(run_settings(run).dataset)
+    data = data_files(dataset.name, data_dir)
+    chosen = split or [name for name in dataset.splits if data.segments(name).exists()]
+    if unknown := [name for name in chosen if name not in dataset.splits]:
         raise InputError(
-            f"{dataset} has no split {unknown[0]!r}; its splits are {', '.join(SPLITS[dataset])}."
+            f"{dataset.name} has no split {unknown[0]!r}; "
+            f"its splits are {', '.join(dataset.splits)}."
         )
     for name in chosen:
         predictions = predict_run(run, data, name, precision=precision)
@@ -92,13 +94,6 @@ def predict(
                     f"{key} {values[key]:.2f}" for key in ("Acc@GQA", "Acc@QA", "mIoU")
                 )
                 print(f"  {rule:<9} {shown}")
-
-
-def _files(data_dir: Path | None, dataset: str):
-    """The dataset's files in the folder given, or in data/ of the repository."""
-    from cra_lib.paths import DataFiles, dataset_dir, repository_root
-
-    return DataFiles(dataset_dir(data_dir or repository_root() / "data", dataset))
 
 
 def parse_settings(pairs: list[str]) -> dict[str, dict[str, Any]]:
@@ -120,16 +115,3 @@ def parse_settings(pairs: list[str]) -> dict[str, dict[str, Any]]:
         except yaml.YAMLError:
             raise InputError(f"--set {name}: not a YAML value: {value!r}.") from None
     return sections
-
-
-def _config(dataset: str, variant: str, seed: int, profile: str, overrides: dict):
-    """Settings of a named profile, or of a profile file."""
-    from cra_lib.config import read_profile, run_config
-    from cra_lib.paths import SPLITS, profile_path
-
-    if dataset not in SPLITS:
-        raise InputError(f"Unknown dataset {dataset!r}; choose from {', '.join(SPLITS)}.")
-    is_file = profile.endswith((".yaml", ".yml"))
-    path = Path(profile) if is_file else profile_path(dataset, profile)
-    settings = read_profile(path).get("settings") or {}
-    return run_config(dataset, variant, seed, profile=settings, overrides=overrides)

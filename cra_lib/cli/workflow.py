@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cra_lib.paths import ResultFiles
+from cra_lib.datasets import dataset_named
+from cra_lib.paths import ResultFiles, result_files
 
 Dataset = Annotated[str, typer.Argument(help="shapes, nextgqa or star.")]
 Results = Annotated[str | None, typer.Option(help="Results folder; default results/DATASET.")]
@@ -83,10 +84,7 @@ def notebook(
     if source.suffix != ".ipynb":
         source = repository_root() / "notebooks" / f"{name}.ipynb"
     values = parse_parameters(source, parameters or [])
-    dataset = values.get("DATASET") or "shapes"
-    results = ResultFiles(
-        Path(values.get("RESULTS_DIR") or repository_root() / "results" / str(dataset))
-    )
+    results = result_files(str(values.get("DATASET") or "shapes"), values.get("RESULTS_DIR"))
     out = out or results.notebooks / source.name
     label, started = out.stem, time.time()
     inputs, made = _split_files(files or [])
@@ -131,13 +129,10 @@ def check(
 
     Exit status: 0 all within tolerance, 2 nothing to compare, 3 some outside.
     """
-    from cra_lib.paths import SPLITS, expected_json, published_csv, repository_root
-    from cra_lib.records import InputError
+    from cra_lib.paths import expected_json, published_csv
     from cra_lib.reproduction.check import as_text, compare_all
 
-    if dataset not in SPLITS:
-        raise InputError(f"Unknown dataset {dataset!r}: choose one of {', '.join(SPLITS)}.")
-    files = ResultFiles(Path(results or repository_root() / "results" / dataset))
+    files = result_files(dataset, results)
     if record:
         _record(dataset, files, tolerance)
     cells = compare_all(dataset, files, expected_json(dataset), published_csv())
@@ -150,11 +145,12 @@ def check(
 
 def _record(dataset: str, files: ResultFiles, tolerance: float | None) -> None:
     """Write results/expected/DATASET.json and, for the embedded dataset, the README's table."""
-    from cra_lib.paths import SPLITS, atomic, expected_json, repository_root
+    from cra_lib.paths import atomic, expected_json, repository_root
     from cra_lib.reproduction import manifest
     from cra_lib.reproduction.check import expected_of, read_obtained, record_expected, with_results
 
-    splits = [split for split in SPLITS[dataset][1:] if split != "val" or dataset != "shapes"]
+    entry = dataset_named(dataset)
+    splits = [split for split in entry.evaluated if split != "val" or not entry.is_made_here]
     obtained = read_obtained(files, splits)
     entries = manifest.read_manifest(files.manifest).values()
     trained = [entry for entry in entries if entry["seed"]]
@@ -173,7 +169,7 @@ def _record(dataset: str, files: ResultFiles, tolerance: float | None) -> None:
     document = expected_of(obtained, header, tolerance)
     record_expected(expected_json(dataset), document)
     readme = repository_root() / "README.md"
-    if dataset == "shapes":
+    if entry.is_made_here:
         text = with_results(readme.read_text(encoding="utf-8"), document)
         with atomic(readme) as partial:
             partial.write_text(text, encoding="utf-8")
@@ -181,8 +177,7 @@ def _record(dataset: str, files: ResultFiles, tolerance: float | None) -> None:
 
 def report(dataset: Dataset = "shapes", results: Results = None) -> None:
     """Write the report: one self-contained page with tables, figures and verdicts."""
-    from cra_lib.paths import repository_root
     from cra_lib.reporting.report import write_report
 
-    files = ResultFiles(Path(results or repository_root() / "results" / dataset))
+    files = result_files(dataset, results)
     _say(f"Report: {write_report(dataset, files)}")

@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from cra_lib.datasets import dataset_named
 from cra_lib.evaluator.annotations import (
     read_json,
     read_questions,
@@ -27,7 +28,7 @@ from cra_lib.evaluator.annotations import (
     read_stamps,
     read_truths,
 )
-from cra_lib.paths import SPLITS, DataFiles
+from cra_lib.paths import DataFiles
 from cra_lib.records import InputError, Question, Truth
 
 ODDITIES = {
@@ -64,9 +65,8 @@ def data_card(
         InputError: a file is missing or damaged, a video is in two splits, stamps or features of
             a video are missing or not finite.
     """
-    questions = {
-        split: read_questions(files.questions(split)) for split in splits or SPLITS[dataset]
-    }
+    described = splits or dataset_named(dataset).splits
+    questions = {split: read_questions(files.questions(split)) for split in described}
     check_disjoint({split: questions[split] for split in disjoint or questions})
     card: dict[str, Any] = {"dataset": dataset, **(facts or {})}
     card["splits"] = {split: _split_card(files, split, asked) for split, asked in questions.items()}
@@ -81,7 +81,8 @@ def add_features(card: Mapping[str, Any], files: DataFiles, dataset: str) -> dic
     Raises:
         InputError: the features lack a video or are not finite.
     """
-    questions = {split: read_questions(files.questions(split)) for split in SPLITS[dataset]}
+    splits = dataset_named(dataset).splits
+    questions = {split: read_questions(files.questions(split)) for split in splits}
     renewed = {**card, "features": _feature_card(files, questions)}
     renewed["warnings"] = [text for text in card["warnings"] if text != NO_FEATURES]
     return renewed

@@ -8,20 +8,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from cra_lib.data.download import SOURCES, SourceFile, readable, sha256
-from cra_lib.paths import dataset_dir
-from cra_lib.records import InputError
+from cra_lib.data.download import readable, sha256
+from cra_lib.datasets import SourceFile, dataset_named
+from cra_lib.paths import DataFiles
 from cra_lib.video.encoders import hub_folder
 
 Status = Literal["present", "missing", "wrong hash", "empty"]
 MAX_HASHED = 200_000_000
 """Larger files are not hashed: the doctor should answer within seconds."""
-MODELS = {
-    "nextgqa": ("roberta-base", "openai/clip-vit-large-patch14"),
-    "star": ("roberta-base", "openai/clip-vit-large-patch14"),
-    "shapes": (),
-}
-"""Pre-trained weights that a dataset's profiles use, by their hub name."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +37,17 @@ class Finding:
         return self.status == "present" or (self.status == "missing" and not self.required)
 
 
-def examine(dataset: str, data_dir: Path) -> list[Finding]:
+def examine(dataset: str, files: DataFiles) -> list[Finding]:
     """Every file of a dataset, then the pre-trained models and packages that it uses.
 
     Raises:
         InputError: an unknown dataset.
     """
-    if dataset not in SOURCES:
-        raise InputError(f"Unknown dataset {dataset!r}; the datasets are: {', '.join(SOURCES)}.")
-    root = dataset_dir(data_dir, dataset)
-    findings = [_file(source, root) for source in SOURCES[dataset]]
-    findings += [_model(name) for name in MODELS[dataset]]
-    if dataset != "shapes":
-        findings.append(_parser())
+    entry, root = dataset_named(dataset), files.root
+    findings = [_file(source, root) for source in entry.files]
+    findings += [_model(name) for name in entry.models]
+    if entry.parser:
+        findings.append(_parser(entry.parser))
     return findings
 
 
@@ -109,12 +101,12 @@ def _model(name: str) -> Finding:
     )
 
 
-def _parser() -> Finding:
+def _parser(name: str) -> Finding:
     return Finding(
-        name="parser en_core_web_sm",
-        status="present" if find_spec("en_core_web_sm") else "missing",
+        name=f"parser {name}",
+        status="present" if find_spec(name) else "missing",
         size=None,
-        source="`python -m spacy download en_core_web_sm`",
+        source=f"`python -m spacy download {name}`",
         purpose="parses questions for the confounders",
         without='everything, with `parser: "rules"` in the causal settings',
         required=False,

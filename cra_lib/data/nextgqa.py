@@ -16,6 +16,7 @@ from typing import Any
 
 from cra_lib.data.card import data_card
 from cra_lib.data.distractors import question_class
+from cra_lib.datasets import DATASETS
 from cra_lib.evaluator.annotations import (
     read_csv,
     read_json,
@@ -24,7 +25,7 @@ from cra_lib.evaluator.annotations import (
     write_json,
     write_questions,
 )
-from cra_lib.paths import SPLITS, DataFiles
+from cra_lib.paths import DataFiles
 from cra_lib.records import InputError, Question
 
 NUM_CHOICES = 5
@@ -35,19 +36,19 @@ _FILLERS = re.compile(r"\b(a|an|the|his|her|their|its|to)\b|[^a-z0-9 ]")
 _DRAWS = 40
 
 
-def prepare(root: Path, *, train_from: str = "official", seed: int = SEED) -> dict[str, Any]:
-    """Bring the folder of NExT-GQA into normal form, check all of it, and write its data card.
+def prepare(root: Path, *, train_from: str = "official", seed: int | None = None) -> dict[str, Any]:
+    """Bring the folder of NExT-GQA into normal form and check all of it; returns its data card.
 
     Args:
         train_from: "official", or "nextoe" to build train.csv from ``nextoe/train.csv``.
-        seed: of the distractors, where they are drawn.
+        seed: of the distractors, where they are drawn; None is SEED.
 
     Raises:
         InputError: a missing or damaged file, or a training file of the other kind in the way.
     """
     files = DataFiles(root)
-    facts = _train_facts(files, train_from, seed)
-    for split in SPLITS["nextgqa"]:
+    facts = _train_facts(files, train_from, SEED if seed is None else seed)
+    for split in DATASETS["nextgqa"].splits:
         _adopt_features(files, split)
     try:
         card = data_card(files, "nextgqa", facts=facts)
@@ -58,7 +59,6 @@ def prepare(root: Path, *, train_from: str = "official", seed: int = SEED) -> di
         raise
     if files.paraphrases.exists():
         card["paraphrases"] = _paraphrase_card(files)
-    write_json(root / "data_card.json", card, indent=1)
     return card
 
 

@@ -1,30 +1,29 @@
-"""From what is on disk to a dataset that can be trained on: what notebook 01 does, for any dataset.
+"""From what is on disk to a dataset that can be trained on: `cra prepare` and notebook 01.
 
-The embedded dataset is rendered if it is not there with these settings. NExT-GQA and STAR are
-brought into normal form; their features are extracted where the videos lie in ``videos/``.
+The dataset's reader brings its folder into normal form (`shapes` is rendered if it is not there
+with these settings); frame features are extracted where the videos lie in ``videos/``.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cra_lib.config import RunConfig
+from cra_lib.config import DataConfig
 from cra_lib.data.card import add_features, data_card
-from cra_lib.evaluator.annotations import read_questions, read_truths
-from cra_lib.paths import SPLITS, DataFiles
+from cra_lib.datasets import Dataset, dataset_named
+from cra_lib.evaluator.annotations import read_questions, read_truths, write_json
+from cra_lib.paths import DataFiles
 from cra_lib.records import Question, Truth
 
-CONFOUNDED_WORDS = {
-    "shapes": ("circle", "star"),
-    "nextgqa": ("baby", "woman"),
-    "star": ("take", "open"),
-}
-"""Dataset -> two words of its questions whose answers differ by habit (Fig. 1b of the paper)."""
+Progress = Callable[[int, int], None]
+"""Called with the videos that are done and those in all."""
 
 
 class Asked(NamedTuple):
@@ -35,64 +34,77 @@ class Asked(NamedTuple):
     """Empty where the split has no annotated evidence."""
 
 
-def prepare_dataset(config: RunConfig, files: DataFiles, workers: int = 2) -> dict[str, Any]:
+class Features(NamedTuple):
+    """How frame features are extracted."""
+
+    weights: Path | None = None
+    """Folder or file of the encoder's weights; None looks where the hub would put them."""
+    device: str = "auto"
+    progress: Callable[[], AbstractContextManager[Progress]] = lambda: nullcontext(
+        lambda done, total: None
+    )
+    """A bar, opened when the extraction starts."""
+
+
+def prepare_dataset(
+    name: str,
+    settings: DataConfig,
+    files: DataFiles,
+    *,
+    features: Features | None = Features(),  # noqa: B008 (immutable)
+    seed: int | None = None,
+    workers: int = 2,
+    skip_bad: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
     """Bring one dataset into normal form, with features where it can; returns its data card.
 
-    A folder that cannot be written to is described as it is.
+    A folder that cannot be written to is described as it is. What the settings ask for is checked
+    before anything is written; the card is left as ``data_card.json`` in the dataset's folder.
+
+    Args:
+        features: how to extract them from ``videos/``; None leaves features alone.
+        seed: of what is drawn at random; None is the reader's own.
+        skip_bad: go on without videos that are damaged.
+        say: receives one line for each split whose features were extracted, and for odd videos.
 
     Raises:
-        InputError: a missing or damaged file, with the remedy.
+        InputError: a missing or damaged file, or an unknown encoder, with the remedy.
     """
-    if config.dataset == "shapes":
-        card = _render_shapes(config, files, workers)
-    elif files.root.is_dir() and not os.access(files.root, os.W_OK):
-        return _described(config, files)
-    elif config.dataset == "nextgqa":
-        from cra_lib.data import nextgqa
-
-        card = nextgqa.prepare(files.root, train_from=config.data.train_from)
-    else:
-        from cra_lib.data import star
-
-        card = star.prepare(files.root, selection=config.data.selection, workers=workers)
-    return _with_features(config, files, card, workers)
-
-
-def _render_shapes(config: RunConfig, files: DataFiles, workers: int) -> dict[str, Any]:
-    from cra_lib.data.shapes import DEFAULT_BIAS, generate
-
-    asked = {split: config.data.eval_videos for split in SPLITS["shapes"]}
-    asked["train"] = config.data.train_videos
-    sizes = {split: count for split, count in asked.items() if count}
-    bias = DEFAULT_BIAS if config.data.bias is None else config.data.bias
-    marks = files.root / "videos" / "worlds.json"
-    before = marks.read_bytes() if marks.exists() else None
-    reference = generate(files.root, sizes=sizes, bias=bias, workers=workers, progress=False)
-    if marks.read_bytes() != before:
-        # Other videos under the same names: what was extracted from the old ones is wrong now.
-        shutil.rmtree(files.root / "video_feature", ignore_errors=True)
-    return data_card(files, "shapes", facts={"settings": reference["settings"]})
-
-
-def _with_features(
-    config: RunConfig, files: DataFiles, card: dict[str, Any], workers: int
-) -> dict[str, Any]:
-    """The card with the encoder's features, extracted first where the videos are there."""
-    if absent := missing_features(config, files) if (files.root / "videos").is_dir() else []:
+    dataset = dataset_named(name)
+    if not dataset.is_made_here and files.root.is_dir() and not os.access(files.root, os.W_OK):
+        return _described(dataset, files)
+    encoder = None
+    if features is not None and (dataset.is_made_here or (files.root / "videos").is_dir()):
         from cra_lib.video.encoders import load_encoder
+
+        encoder = load_encoder(settings.encoder, features.weights, features.device)
+    offers = {
+        **settings.model_dump(), "seed": seed, "workers": workers, "skip_bad": skip_bad,
+        "progress": True,
+    }  # fmt: skip
+    reader = dataset.load_reader()
+    wanted = inspect.signature(reader).parameters
+    card = reader(files.root, **{key: value for key, value in offers.items() if key in wanted})
+    if absent := missing_features(dataset, settings, files) if encoder else []:
         from cra_lib.video.extract import extract_dataset
 
-        encoder = load_encoder(config.data.encoder, device="auto")
-        extract_dataset(files, absent, encoder, workers=workers)
-        return add_features(card, files, config.dataset)
+        with features.progress() as update:
+            done = extract_dataset(
+                files, absent, encoder, workers=workers, skip_bad=skip_bad, progress=update
+            )
+        for extraction in done.values():
+            extraction.report(say, skip_bad=skip_bad)
+        card = add_features(card, files, name)
+    write_json(files.root / "data_card.json", card, indent=1)
     return card
 
 
-def _described(config: RunConfig, files: DataFiles) -> dict[str, Any]:
+def _described(dataset: Dataset, files: DataFiles) -> dict[str, Any]:
     """The card of the splits that lie in a folder that cannot be changed."""
-    present = tuple(s for s in SPLITS[config.dataset] if files.questions(s).exists())
-    card = data_card(files, config.dataset, splits=present)
-    absent = sorted(set(SPLITS[config.dataset]) - set(present))
+    present = tuple(s for s in dataset.splits if files.questions(s).exists())
+    card = data_card(files, dataset.name, splits=present)
+    absent = sorted(set(dataset.splits) - set(present))
     if absent:
         card["warnings"].append(f"The folder is read-only and lacks: {', '.join(absent)}.")
     return card
@@ -124,7 +136,6 @@ def preview(files: DataFiles, truth: Truth, count: int = 4) -> tuple[np.ndarray,
     return read_frames(path, times), times
 
 
-def missing_features(config: RunConfig, files: DataFiles) -> list[str]:
+def missing_features(dataset: Dataset, settings: DataConfig, files: DataFiles) -> list[str]:
     """The splits whose features a training with these settings would look for in vain."""
-    name = config.data.encoder
-    return [s for s in SPLITS[config.dataset] if not files.features(name, s).exists()]
+    return [s for s in dataset.splits if not files.features(settings.encoder, s).exists()]

@@ -23,7 +23,6 @@ from cra_lib.data.card import data_card
 from cra_lib.evaluator.annotations import (
     read_csv,
     stamps_from_count,
-    write_json,
     write_questions,
     write_segments,
     write_stamps,
@@ -63,17 +62,17 @@ def prepare(
     *,
     selection: Literal["described", "released"] = "described",
     skip_bad: bool = False,
-    seed: int = SEED,
+    seed: int | None = None,
     workers: int = 2,
 ) -> dict[str, Any]:
-    """Bring the folder of STAR into normal form, check all of it, and write its data card.
+    """Bring the folder of STAR into normal form and check all of it; returns its data card.
 
     Nothing is written before everything has been read.
 
     Args:
         selection: where split ``val`` comes from, see above.
         skip_bad: leave out questions whose video is missing or unreadable, and count them.
-        seed: of the selection split.
+        seed: of the selection split; None is SEED.
         workers: videos probed at the same time.
 
     Raises:
@@ -86,12 +85,10 @@ def prepare(
     if bad and not skip_bad:
         raise InputError(_bad_videos(bad))
     public = {name: _usable(items, infos, counts) for name, items in public.items()}
-    splits = _splits(public, selection, seed, counts)
+    splits = _splits(public, selection, SEED if seed is None else seed, counts)
     _write_splits(DataFiles(root), splits, infos, root)
     facts = {"selection": selection, "warnings": _sentences(counts.facts, bad)}
-    card = _card(DataFiles(root), selection, facts)
-    write_json(root / "data_card.json", card, indent=1)
-    return card
+    return _card(DataFiles(root), selection, facts)
 
 
 def _card(files: DataFiles, selection: str, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from cra_lib.paths import SPLITS, ResultFiles, atomic
+from cra_lib.datasets import dataset_named
+from cra_lib.paths import ResultFiles, atomic
 from cra_lib.records import InputError
 
 CHECKED = ("Acc@QA", "Acc@GQA", "mIoP", "mIoU")
@@ -130,7 +131,7 @@ def compare_all(
     Raises:
         InputError: nothing was obtained yet.
     """
-    obtained = read_obtained(results, SPLITS[dataset][1:])
+    obtained = read_obtained(results, dataset_named(dataset).evaluated)
     if not obtained:
         raise InputError(f"No scores in {results.root}; run ./reproduce.sh {dataset} first.")
     expected = read_expected(expected_path)

@@ -14,22 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from cra_lib.config import RunConfig, check_variant, read_profile, run_config
+from cra_lib.datasets import DATASETS, Dataset, dataset_named
 from cra_lib.paths import (
-    SPLITS,
     DataFiles,
     ResultFiles,
-    dataset_dir,
+    data_files,
     expected_json,
     profile_path,
     published_csv,
     repository_root,
     require,
+    result_files,
 )
 from cra_lib.records import InputError
-from cra_lib.reproduction.fingerprint import DRAWING, code_digest, digest
+from cra_lib.reproduction.fingerprint import DRAWING, code_digest, notebook_code
 
 PROFILES = ("quick", "paper")
-DEFAULT_PROFILE = {"shapes": "quick", "nextgqa": "paper", "star": "paper"}
 STAGES = {
     "prepare": "01_prepare_data",
     "sample": "02_sample_causal_features",
@@ -41,11 +41,6 @@ STAGES = {
 """Stage -> its notebook; the report is made by ``cra report``."""
 PER_RUN = ("train", "evaluate")
 """Stages with one job for each variant and seed."""
-GIVEN = {
-    "nextgqa": ("val.csv", "test.csv", "gsub_*.json", "frame2time_*.json", "upbd_*.json"),
-    "star": ("STAR_*.json", "Video_Segments.csv"),
-}
-"""Dataset -> the files that its authors publish (the first stage may write others beside them)."""
 PROFILE_KEYS = {"variants", "seeds", "cost", "settings"}
 
 
@@ -71,7 +66,7 @@ class Plan:
 
     @cached_property
     def data(self) -> DataFiles:
-        return DataFiles(dataset_dir(self.data_dir, self.dataset))
+        return data_files(self.dataset, self.data_dir)
 
     @cached_property
     def results(self) -> ResultFiles:
@@ -109,11 +104,11 @@ class Plan:
     @property
     def evaluated_splits(self) -> tuple[str, ...]:
         """Splits with public truths that notebook 04 predicts."""
-        return SPLITS[self.dataset][1:]
+        return DATASETS[self.dataset].evaluated
 
     def given(self) -> list[str]:
         """Annotation files that the user has put into the dataset's folder."""
-        patterns = GIVEN.get(self.dataset, ())
+        patterns = DATASETS[self.dataset].given
         return sorted(str(path) for pattern in patterns for path in self.data.root.glob(pattern))
 
     def prepared(self) -> list[str]:
@@ -123,9 +118,9 @@ class Plan:
         the stage again, and a user's features must survive that.
         """
         files = [self.results.data_card]
-        if self.dataset == "shapes":
+        if DATASETS[self.dataset].is_made_here:
             encoder = self.config(self.variants[0], self.seeds[0]).data.encoder
-            for split in SPLITS[self.dataset]:
+            for split in DATASETS[self.dataset].splits:
                 files += [self.data.questions(split), self.data.features(encoder, split)]
             files += [self.data.segments(split) for split in self.evaluated_splits]
             files.append(self.data.root / "reference.json")
@@ -215,8 +210,8 @@ def make_plan(
     Raises:
         InputError: an unknown name or a bad value, with what would have been right.
     """
-    _choose("dataset", dataset, SPLITS)
-    profile = profile or DEFAULT_PROFILE[dataset]
+    entry = dataset_named(dataset)
+    profile = profile or entry.default_profile
     _choose("profile", profile, PROFILES)
     chosen = _checked_profile(dataset, profile)
     names = _words(variants) if variants is not None else chosen["variants"]
@@ -232,27 +227,30 @@ def make_plan(
         seeds=tuple(dict.fromkeys(numbers)),
         cores=cores,
         data_dir=str(Path(data or root / "data").resolve()),
-        results_dir=str(Path(results or root / "results" / dataset).resolve()),
+        results_dir=str(result_files(dataset, results).root.resolve()),
         force=force,
         executor=executor,
         cost=chosen.get("cost", {}),
-        digests={stage: _digest(stage) for stage in STAGES},
+        digests={stage: _digest(stage, entry) for stage in STAGES},
     )
     for variant, seed in plan.runs:
         plan.config(variant, seed)  # refuses a profile with a bad setting
-    if dataset != "shapes":
-        _require_annotation(plan)
+    if not entry.is_made_here:
+        _require_annotation(plan, entry)
     return plan
 
 
-def _digest(stage: str) -> str:
+def _digest(stage: str, dataset: Dataset) -> str:
     """Digest of the code that a stage runs; drawing counts only where it is the product."""
     root = repository_root()
     if stage == "report":
         return code_digest("import cra_lib.reporting.report", root)
     notebook = root / "notebooks" / f"{STAGES[stage]}.ipynb"
     require(notebook, f"Notebook of the stage {stage!r}", "Run from a complete clone.")
-    return digest(notebook, root, () if stage == "figures" else DRAWING)
+    # The table of datasets names its readers in words, which no one who looks for imports sees.
+    reader = f"import {dataset.reader.partition(':')[0]}" if stage == "prepare" else ""
+    left_out = () if stage == "figures" else DRAWING
+    return code_digest(f"{notebook_code(notebook)}\n{reader}", root, left_out)
 
 
 def available_cores() -> int:
@@ -298,14 +296,10 @@ def _numbers(text: str) -> list[int]:
     return numbers
 
 
-def _require_annotation(plan: Plan) -> None:
-    mark, source = {
-        "nextgqa": ("val.csv", "https://github.com/doc-doc/NExT-GQA, 6 MB in all"),
-        "star": ("STAR_val.json", "https://bobbywu.com/STAR, 40 MB in all"),
-    }[plan.dataset]
+def _require_annotation(plan: Plan, dataset: Dataset) -> None:
     require(
-        plan.data.root / mark,
+        plan.data.root / dataset.marks[0],
         f"The {plan.dataset} annotation",
-        f"It comes from {source}; put it there or name its folder with --data. "
+        f"It comes from {dataset.source}; put it there or name its folder with --data. "
         "`cra doctor` lists everything that a run needs.",
     )

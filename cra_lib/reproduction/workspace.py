@@ -5,21 +5,15 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cra_lib import __version__
 from cra_lib.config import RunConfig, read_profile, run_config
-from cra_lib.paths import (
-    SPLITS,
-    DataFiles,
-    ResultFiles,
-    dataset_dir,
-    profile_path,
-    repository_root,
-)
-from cra_lib.records import InputError
+from cra_lib.datasets import dataset_named
+from cra_lib.paths import DataFiles, ResultFiles, data_files, profile_path, result_files
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Workspace(NamedTuple):
@@ -32,6 +26,8 @@ class Workspace(NamedTuple):
     @property
     def settings(self) -> pd.DataFrame:
         """Every setting with its value, a row each."""
+        import pandas as pd
+
         rows = [
             {"section": section, "setting": name, "value": str(value)}
             for section, values in self.config.model_dump(mode="json").items()
@@ -39,6 +35,28 @@ class Workspace(NamedTuple):
             for name, value in values.items()
         ]
         return pd.DataFrame(rows).set_index(["section", "setting"])
+
+
+def resolve_config(
+    dataset: str,
+    profile: str,
+    variant: str = "cra",
+    seed: int = 2024,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+) -> RunConfig:
+    """The settings of a run: the library's, then the profile's, the variant's, then ``overrides``.
+
+    Args:
+        profile: a name in workflow/profiles, or a YAML file.
+
+    Raises:
+        InputError: an unknown dataset, profile, variant or setting.
+    """
+    name = dataset_named(dataset).name
+    is_file = profile.endswith((".yaml", ".yml"))
+    path = Path(profile) if is_file else profile_path(name, profile)
+    settings = read_profile(path).get("settings") or {}
+    return run_config(name, variant, seed, profile=settings, overrides=overrides)
 
 
 def open_workspace(
@@ -60,14 +78,8 @@ def open_workspace(
     Raises:
         InputError: an unknown dataset, profile, variant or setting.
     """
-    if dataset not in SPLITS:
-        raise InputError(f"Unknown dataset {dataset!r}: choose one of {', '.join(SPLITS)}.")
-    settings = read_profile(profile_path(dataset, profile)).get("settings") or {}
-    overrides = {"train": dict(train or {})}
-    config = run_config(dataset, variant, seed, profile=settings, overrides=overrides)
-    root = repository_root()
-    data = DataFiles(dataset_dir(data_dir or root / "data", dataset))
-    results = ResultFiles(Path(results_dir or root / "results" / dataset))
+    config = resolve_config(dataset, profile, variant, seed, {"train": dict(train or {})})
+    data, results = data_files(dataset, data_dir), result_files(dataset, results_dir)
     versions = f"cra-lib {__version__}, Python {platform.python_version()}"
     print(f"{versions}: {dataset}, profile {profile}, data in {data.root}")
     return Workspace(config, data, results)

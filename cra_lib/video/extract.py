@@ -39,6 +39,24 @@ class Extraction:
     odd: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Video id -> oddities that were dealt with."""
 
+    def report(self, say: Callable[[str], None], *, skip_bad: bool = False) -> None:
+        """Say which videos were odd or bad and why, then the sum, a line each.
+
+        Raises:
+            InputError: bad videos, and they are not to be skipped.
+        """
+        for video_id, notes in self.odd.items():
+            say(f"odd  {video_id}: {'; '.join(notes)}")
+        for video_id, reason in self.bad.items():
+            say(f"bad  {video_id}: {reason}")
+        if self.bad and not skip_bad:
+            raise InputError(
+                f"{len(self.bad)} videos cannot be used (listed above), so {self.out} was not "
+                "written; replace them and run again (the others are kept), or pass --skip-bad."
+            )
+        left_out = f", {len(self.bad)} left out" if self.bad else ""
+        say(f"{self.out}: {self.done} videos, {self.resumed} of them from before{left_out}")
+
 
 def find_videos(folder: Path) -> dict[str, Path]:
     """Video id (file name without suffix) -> path, of all videos below a folder.

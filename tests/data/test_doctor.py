@@ -5,6 +5,7 @@ from typer.testing import CliRunner
 
 from cra_lib.cli import app
 from cra_lib.data.doctor import examine, report
+from cra_lib.paths import DataFiles, data_files
 from cra_lib.records import InputError
 
 
@@ -13,7 +14,7 @@ def _status(findings):
 
 
 def test_each_missing_file_says_where_from_and_what_still_works(tmp_path):
-    lines = list(report(examine("nextgqa", tmp_path)))
+    lines = list(report(examine("nextgqa", data_files("nextgqa", tmp_path))))
     at = next(number for number, line in enumerate(lines) if " val.csv" in line)
     assert lines[at].startswith("missing")
     assert "638.9 kB" in lines[at]
@@ -25,7 +26,7 @@ def test_a_changed_file_is_noticed(tmp_path):
     (tmp_path / "nextgqa").mkdir()
     (tmp_path / "nextgqa" / "gsub_val.json").write_text("{}")
     (tmp_path / "nextgqa" / "test.csv").touch()
-    status = _status(examine("nextgqa", tmp_path))
+    status = _status(examine("nextgqa", data_files("nextgqa", tmp_path)))
     assert status["gsub_val.json"] == "wrong hash"
     assert status["test.csv"] == "empty"
     assert status["gsub_test.json"] == "missing"
@@ -33,7 +34,7 @@ def test_a_changed_file_is_noticed(tmp_path):
 
 @pytest.mark.shared
 def test_the_official_files_are_recognised(shared_data):
-    status = _status(examine("nextgqa", shared_data / "nextgqa"))
+    status = _status(examine("nextgqa", DataFiles(shared_data / "nextgqa")))
     official = ("val.csv", "test.csv", "gsub_val.json", "frame2time_test.json", "upbd_val.json")
     assert {status[name] for name in official} == {"present"}
 
@@ -42,7 +43,7 @@ def test_exit_status_follows_the_findings(tmp_path):
     root = tmp_path / "shapes"
     outcome = CliRunner().invoke(app, ["doctor", "shapes", "--data", str(tmp_path)])
     assert outcome.exit_code == 2
-    for finding in examine("shapes", tmp_path):
+    for finding in examine("shapes", data_files("shapes", tmp_path)):
         path = root / finding.name
         if finding.name.endswith("/"):
             path = path / "one.mp4"
@@ -55,11 +56,17 @@ def test_exit_status_follows_the_findings(tmp_path):
 
 def test_models_are_looked_for_in_the_hub_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    assert _status(examine("nextgqa", tmp_path))["model roberta-base"] == "missing"
+    assert (
+        _status(examine("nextgqa", data_files("nextgqa", tmp_path)))["model roberta-base"]
+        == "missing"
+    )
     (tmp_path / "models--roberta-base" / "snapshots" / "abc").mkdir(parents=True)
-    assert _status(examine("nextgqa", tmp_path))["model roberta-base"] == "present"
+    assert (
+        _status(examine("nextgqa", data_files("nextgqa", tmp_path)))["model roberta-base"]
+        == "present"
+    )
 
 
 def test_unknown_datasets_are_refused(tmp_path):
-    with pytest.raises(InputError, match="the datasets are: shapes, nextgqa, star"):
-        examine("nextqa", tmp_path)
+    with pytest.raises(InputError, match="shapes, nextgqa, star. Did you mean 'nextgqa'"):
+        examine("nextqa", DataFiles(tmp_path))

@@ -8,14 +8,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from cra_lib.data.download import (
-    SOURCES,
-    SourceFile,
     fetch,
     fetch_missing,
     missing,
     plan,
     sha256,
 )
+from cra_lib.datasets import DATASETS, SourceFile
 from cra_lib.records import InputError
 
 CONTENT = bytes(range(256)) * 4000
@@ -135,7 +134,7 @@ def test_the_training_source_decides_which_file_is_needed(tmp_path):
 
 @pytest.mark.shared
 def test_recorded_hashes_are_those_of_the_official_files(shared_data):
-    for source in SOURCES["nextgqa"]:
+    for source in DATASETS["nextgqa"].files:
         folder = shared_data if source.path.startswith("nextoe/") else shared_data / "nextgqa"
         if source.sha256:
             assert sha256(folder / source.path) == source.sha256, source.path

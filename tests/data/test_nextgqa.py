@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cra_lib.cli import main
+from cra_lib.config import DataConfig
 from cra_lib.data.card import (
     answer_cooccurrence,
     dataset_table,
@@ -17,14 +18,21 @@ from cra_lib.data.card import (
     type_counts,
 )
 from cra_lib.data.distractors import question_class
-from cra_lib.data.nextgqa import normalised, prepare, train_from_nextoe
+from cra_lib.data.nextgqa import normalised, train_from_nextoe
+from cra_lib.data.prepare import prepare_dataset
 from cra_lib.evaluator.annotations import read_questions
+from cra_lib.paths import DataFiles
 from cra_lib.records import InputError, Question, Span, Truth
 
 OPEN_ENDED = "video,frame_count,width,height,question,answer,qid,type\n" + "".join(
     f"{90 + number},300,640,480,why did the cat move {number},{answer},0,CW\n"
     for number, answer in enumerate(("eat", "Eat!", "sleep", "play", "see the bird", "bored"))
 )
+
+
+def prepare(root, **settings):
+    """The data card of a folder with NExT-GQA's files."""
+    return prepare_dataset("nextgqa", DataConfig(**settings), DataFiles(root), features=None)
 
 
 def test_card_counts_what_is_there(mini_nextgqa):

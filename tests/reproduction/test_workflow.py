@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cra_lib.paths import SPLITS
+from cra_lib.datasets import DATASETS
 from cra_lib.reproduction import fingerprint, make_plan
 from cra_lib.reproduction.manifest import record
 from cra_lib.reproduction.run import explain_failure, waiting_jobs
@@ -66,7 +66,8 @@ def run_notebook(notebook, out, parameters, *, manifest_path, inputs, outputs, h
 
 HEAD = """
 from pathlib import Path
-from cra_lib.paths import DataFiles, ResultFiles, SPLITS
+from cra_lib.datasets import DATASETS
+from cra_lib.paths import DataFiles, ResultFiles
 data, results = DataFiles(Path(DATA_DIR) / DATASET), ResultFiles(Path(RESULTS_DIR))
 def put(path, text):
     path = Path(path); path.parent.mkdir(parents=True, exist_ok=True); path.write_text(text)
@@ -81,7 +82,7 @@ put(run.config, VARIANT); put(run.weights, "weights")
 """
 CELLS = {
     "01_prepare_data": """
-for split in SPLITS[DATASET]:
+for split in DATASETS[DATASET].splits:
     put(data.questions(split), split); put(data.segments(split), split)
     put(data.features("shapes-clip", split), split)
 put(data.root / "reference.json", "{}"); put(results.data_card, "{}")
@@ -95,7 +96,7 @@ put(results.confounders_card, "{}")
     "03_train": TRAIN,
     "04_evaluate": """
 run = results.run(VARIANT, SEED)
-for split in SPLITS[DATASET][1:]:
+for split in DATASETS[DATASET].evaluated:
     put(run.predictions(split), "p"); put(run.scores(split), "{}")
 """,
     "05_figures": """
@@ -331,7 +332,7 @@ def test_bad_words_are_refused(repository, arguments, hint, capsys, monkeypatch,
 
 def test_profiles_exist_for_every_dataset(repository):
     names = {path.stem for path in (repository / "workflow" / "profiles").glob("*.yaml")}
-    assert names == {f"{dataset}-{size}" for dataset in SPLITS for size in ("quick", "paper")}
+    assert names == {f"{dataset}-{size}" for dataset in DATASETS for size in ("quick", "paper")}
 
 
 def test_snakefile_stays_short(repository):

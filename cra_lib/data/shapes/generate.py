@@ -32,7 +32,7 @@ from cra_lib.data.shapes.reference import Asked, reference_rows
 from cra_lib.data.shapes.render import SIZE, render_frames
 from cra_lib.data.shapes.world import FPS, World, draw_world
 from cra_lib.evaluator import annotations
-from cra_lib.paths import SPLITS, DataFiles
+from cra_lib.paths import DataFiles
 from cra_lib.records import InputError, Question
 from cra_lib.video.frames import write_video
 
@@ -57,7 +57,7 @@ def split_biases(bias: float | Bias) -> dict[str, Bias]:
     if not all(0 <= strength <= 1 for strength in given[:2]):
         raise InputError(f"The bias of shapes should lie between 0 and 1, got {given[:2]}.")
     given = given._replace(reversed=False)
-    biases = dict.fromkeys(SPLITS["shapes"], given)
+    biases = dict.fromkeys(SIZES, given)
     return biases | {"test": Bias(0.0, 0.0), "test_ood": given._replace(reversed=True)}
 
 

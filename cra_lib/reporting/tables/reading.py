@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from cra_lib.datasets import dataset_named
 from cra_lib.evaluator.comparison import compare
 from cra_lib.evaluator.metrics import (
     METRICS,
@@ -193,7 +194,7 @@ def read_published(path: Path, dataset: str, split: str) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame(columns=["method", "backbone", "span_rule", *METRICS])
     rows = pd.read_csv(path)
-    split = "val" if dataset == "star" and split == "test" else split
+    split = dataset_named(dataset).published_as.get(split, split)
     rows = rows[(rows.dataset == dataset) & (rows.split == split) & (rows.kind == "main")]
     return rows[rows.supervision == "weak"].reset_index(drop=True)
 

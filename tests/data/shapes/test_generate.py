@@ -8,8 +8,9 @@ import pytest
 
 from cra_lib.data.shapes import generate
 from cra_lib.data.shapes.world import FPS
+from cra_lib.datasets import DATASETS
 from cra_lib.evaluator.annotations import read_questions, read_stamps, read_truths
-from cra_lib.paths import SPLITS, DataFiles
+from cra_lib.paths import DataFiles
 from cra_lib.records import InputError
 from cra_lib.video.frames import probe, read_frames
 
@@ -33,7 +34,7 @@ def dataset(tmp_path_factory):
 
 def test_every_split_is_in_the_normal_form(dataset):
     files = DataFiles(dataset)
-    for split in SPLITS["shapes"]:
+    for split in DATASETS["shapes"].splits:
         questions = read_questions(files.questions(split))
         videos = {question.video_id for question in questions}
         assert len(videos) == SMALL[split]
@@ -47,7 +48,7 @@ def test_only_train_has_no_segments_and_they_lie_inside_the_videos(dataset):
     files = DataFiles(dataset)
     with pytest.raises(InputError, match="segments"):
         read_truths(files, "train")
-    for split in SPLITS["shapes"][1:]:
+    for split in DATASETS["shapes"].splits[1:]:
         truths = read_truths(files, split)
         assert set(truths) == {q.key for q in read_questions(files.questions(split))}
         for truth in truths.values():
@@ -122,7 +123,7 @@ def test_the_reference_is_missing_while_the_set_is_incomplete(tmp_path, monkeypa
 def test_reference_rows_cover_every_split(dataset):
     reference = json.loads((dataset / "reference.json").read_text())
     for knowledge in ("learned", "informed"):
-        assert list(reference[knowledge]) == list(SPLITS["shapes"])
+        assert list(reference[knowledge]) == list(DATASETS["shapes"].splits)
         for rows in reference[knowledge].values():
             assert rows["chance"] == 20 and rows["ceiling"] == 100
     assert reference["informed"]["test"]["blind"] == 20
