@@ -68,6 +68,13 @@ def test_parameters_come_first_with_the_embedded_dataset_as_default(notebook):
 
 
 @each_notebook
+def test_formulas_are_escaped_once(notebook):
+    prose = [c for c in cells_of(notebook) if c["cell_type"] == "markdown"]
+    for source in ("".join(cell["source"]) for cell in prose):
+        assert not re.search(r"\\\\[A-Za-z]", source), "shown as letters, not as a formula"
+
+
+@each_notebook
 def test_no_path_of_a_machine(notebook):
     text = "\n".join("".join(cell["source"]) for cell in cells_of(notebook))
     assert not re.search(r"(?<![\w.])/(home|Users|root|mnt|var)/|[A-Z]:\\", text)

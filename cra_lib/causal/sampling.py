@@ -112,6 +112,7 @@ def sample_language(
     workers: int = 1,
     progress: Callable[[Iterable], Iterable] = iter,
     encoder: NodeEncoder | None = None,
+    parsed: ParsedPairs | None = None,
 ) -> dict[str, Any]:
     """Parse, encode and cluster the training pairs and write the centres of their graphs.
 
@@ -121,6 +122,7 @@ def sample_language(
         width: width of the "hashed" encoder; the others have their own.
         workers: processes for parsing and threads for clustering; no result depends on it.
         encoder: instead of the one that ``cfg`` names.
+        parsed: what `parse_pairs` made of these pairs, where that has been done already.
 
     Returns:
         The linguistic part of the card.
@@ -129,11 +131,14 @@ def sample_language(
         InputError: parser or encoder is not installed, or fewer pairs than clusters.
     """
     clock: dict[str, float] = {}
-    pairs = _as_pairs(questions)
-    with _timed(clock, "parse"):
-        # One process parses as fast by rules as two that send documents to each other.
-        processes = 1 if cfg.parser == RULES else workers
-        parsed = parse_pairs(pairs, load_pipeline(cfg.parser), workers=processes, progress=progress)
+    if parsed is None:
+        with _timed(clock, "parse"):
+            # One process parses as fast by rules as two that send documents to each other.
+            processes = 1 if cfg.parser == RULES else workers
+            pipeline = load_pipeline(cfg.parser)
+            parsed = parse_pairs(
+                _as_pairs(questions), pipeline, workers=processes, progress=progress
+            )
     with _timed(clock, "encode"):
         encoder = encoder or load_node_encoder(cfg.node_encoder, width)
         graphs = build_graphs(parsed.components, encoder, progress=progress)

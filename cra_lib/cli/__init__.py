@@ -5,6 +5,7 @@ Each command imports what it needs when it runs, so that `cra evaluate` starts w
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -37,6 +38,8 @@ def main() -> None:
 
     Exit codes: 2 for bad or missing input, 1 for a system that refuses (a full disk, permission).
     """
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # bars break logs
     try:
         app()
     except InputError as error:

@@ -18,7 +18,8 @@ from cra_lib.evaluator.metrics import METRICS
 from cra_lib.paths import ResultFiles, atomic, expected_json, published_csv, require
 from cra_lib.records import InputError
 from cra_lib.reporting.figures.catalogue import FIGURES, SECTIONS, TABLES
-from cra_lib.reporting.figures.style import DPI, in_order, look
+from cra_lib.reporting.figures.style import DPI
+from cra_lib.reporting.looks import in_order, look
 from cra_lib.reporting.tables.building import with_interval
 from cra_lib.reporting.tables.reading import read_runtimes, read_scores
 from cra_lib.reporting.tables.writing import to_html

@@ -222,6 +222,8 @@ def _execute(notebook: Path, out: Path, parameters: dict, say: Callable[[str], N
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     logging.getLogger("traitlets").setLevel(logging.CRITICAL)
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # a warning per kernel otherwise
+    # Bars of weights being loaded would stay in the executed copy as "0 %".
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     with _kept(out) as partial:
         try:
             papermill.execute_notebook(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cra_lib import __version__
 from cra_lib.config import RunConfig, read_profile, run_config
-from cra_lib.datasets import dataset_named
+from cra_lib.datasets import Dataset, dataset_named
 from cra_lib.paths import DataFiles, ResultFiles, data_files, profile_path, result_files
 
 if TYPE_CHECKING:
@@ -22,6 +22,11 @@ class Workspace(NamedTuple):
     config: RunConfig
     data: DataFiles
     results: ResultFiles
+
+    @property
+    def dataset(self) -> Dataset:
+        """What the table of datasets says about this one."""
+        return dataset_named(self.config.dataset)
 
     @property
     def settings(self) -> pd.DataFrame:

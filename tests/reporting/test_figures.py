@@ -16,7 +16,7 @@ from cra_lib.paths import ResultFiles
 from cra_lib.records import Span
 from cra_lib.reporting import figures, tables
 from cra_lib.reporting.figures.catalogue import FIGURES, SECTIONS, TABLES
-from cra_lib.reporting.figures.style import CYCLE, LOOKS, in_order, look
+from cra_lib.reporting.looks import CYCLE, LOOKS, in_order, look
 
 
 @pytest.fixture(scope="module")

@@ -31,8 +31,9 @@ from cra_lib.reporting.figures.spans import (
     case_of,
     span_distributions,
 )
-from cra_lib.reporting.figures.style import clear, in_order, save
+from cra_lib.reporting.figures.style import clear, save
 from cra_lib.reporting.figures.training import training_curves, validation_curves
+from cra_lib.reporting.looks import in_order
 
 __all__ = [
     "ablation_bars",

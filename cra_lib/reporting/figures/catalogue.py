@@ -69,6 +69,14 @@ FIGURES = {
         "test and test_ood. The numbers are in the bias table.",
         SHAPES,
     ),
+    "outcomes": Item(
+        "faithfulness",
+        "The four outcomes of one run: answered right or wrong, evidence found or not.",
+        "A square of four cells, answer right or wrong by evidence found or not found, with the "
+        "share of the questions in each.",
+        datasets=(),
+        notebook="04",
+    ),
     "faithfulness": Item(
         "faithfulness",
         "Of all questions, how many are answered right with the evidence found, right without it, "
@@ -122,22 +130,26 @@ FIGURES = {
         "Questions per split and type.",
         "Stacked horizontal bars, one a split, coloured by question type; the numbers are in the "
         "dataset table.",
+        notebook="01",
     ),
     "segment_ratios": Item(
         "data",
         "Length of the annotated evidence relative to its video.",
         "Outlined histograms of segment length over video length, one a split.",
+        notebook="01",
     ),
     "answer_cooccurrence": Item(
         "data",
         "How often an answer is right when a word is in the question: what a model can learn "
         "without looking.",
         "Paired horizontal bars: share of questions with each right answer, for two words.",
+        notebook="01",
     ),
     "evidence_strip": Item(
         "data",
         "Frames of one video and the interval that holds the evidence for one question.",
         "Four video frames in a row above a time axis with the evidence marked.",
+        notebook="01",
     ),
     "question_graph": Item(
         "confounders",
@@ -169,6 +181,7 @@ FIGURES = {
         "Mean squared distance of a question graph to its centre for several numbers of "
         "confounders K; the dotted line is the K in use.",
         "A line that falls as K grows, with a dotted line at the K in use.",
+        datasets=(),
         notebook="02",
     ),
 }
@@ -205,5 +218,5 @@ TABLES = {
         datasets=SHAPES,
     ),
     "faithfulness": Item("faithfulness", "The four outcomes in percent of all test questions."),
-    "dataset": Item("data", "The dataset: counts and mean lengths per split."),
+    "dataset": Item("data", "The dataset: counts and mean lengths per split.", notebook="01"),
 }

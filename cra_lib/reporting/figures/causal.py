@@ -10,17 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from cra_lib.reporting.figures.style import (
-    BLACK,
-    BLUE,
-    COLUMN,
-    GREY,
-    ORANGE,
-    PAGE,
-    blank,
-    percent_axis,
-    styled,
-)
+from cra_lib.reporting.figures.style import COLUMN, PAGE, blank, percent_axis, styled
+from cra_lib.reporting.looks import BLACK, BLUE, GREY, ORANGE
 
 PLACES = (
     (0.12, 0.5),

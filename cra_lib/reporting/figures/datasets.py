@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cra_lib.records import Span
-from cra_lib.reporting.figures.style import BLACK, COLUMN, CYCLE, PAGE, TRUTH, blank, styled
+from cra_lib.reporting.figures.style import COLUMN, PAGE, blank, styled
+from cra_lib.reporting.looks import BLACK, CYCLE, TRUTH
 
 
 @styled

@@ -11,18 +11,8 @@ from matplotlib.figure import Figure, SubFigure
 
 from cra_lib.records import Prediction, Question, Span, Truth
 from cra_lib.reporting.figures.datasets import draw_frames, draw_spans
-from cra_lib.reporting.figures.style import (
-    BLACK,
-    BLUE,
-    GREY,
-    ORANGE,
-    PAGE,
-    TRUTH,
-    blank,
-    in_order,
-    look,
-    styled,
-)
+from cra_lib.reporting.figures.style import PAGE, blank, styled
+from cra_lib.reporting.looks import BLACK, BLUE, GREY, ORANGE, TRUTH, in_order, look
 
 PREDICTED = BLUE
 """Predicted intervals have this colour in every figure over one video."""

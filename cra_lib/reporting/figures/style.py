@@ -1,8 +1,4 @@
-"""The look that all figures share, and the one way they are saved.
-
-Colours are Okabe and Ito's, told apart by colour-blind readers; where lines meet, marker and line
-style differ too, so that a figure also survives a black-and-white printer.
-"""
+"""The look that all figures share, and the one way they are saved."""
 
 from __future__ import annotations
 
@@ -11,7 +7,6 @@ from dataclasses import dataclass
 from functools import wraps
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -24,13 +19,6 @@ COLUMN = 3.4
 PAGE = 7.0
 """Width of both columns, in inches."""
 DPI = 200
-
-BLUE, SKY, GREEN, ORANGE = "#0072B2", "#56B4E9", "#009E73", "#E69F00"
-VERMILLION, PINK, YELLOW = "#D55E00", "#CC79A7", "#F0E442"
-GREY, BLACK = "#8A8A8A", "#222222"
-CYCLE = (BLUE, ORANGE, GREEN, VERMILLION, PINK, SKY, YELLOW, GREY)
-TRUTH = GREEN
-"""Ground truth has this colour in every figure."""
 
 RC = {
     "font.family": "DejaVu Sans",
@@ -53,55 +41,6 @@ RC = {
     "figure.facecolor": "white",
     "pdf.fonttype": 42,
 }
-
-
-class Look(NamedTuple):
-    """How one method is drawn wherever it appears."""
-
-    label: str
-    colour: str
-    marker: str
-    line: str = "-"
-
-
-LOOKS = {
-    "cra": Look("CRA", BLUE, "o"),
-    "cra-released": Look("CRA (released)", SKY, "s", "--"),
-    "no-causal": Look("CRA without ECI", GREEN, "^"),
-    "no-gsg": Look("CRA without GSG", PINK, "v"),
-    "no-cma": Look("CRA without CMA", YELLOW, "P"),
-    "no-lci": Look("CRA without LCI", "#6A51A3", "<"),
-    "no-vci": Look("CRA without VCI", "#117733", ">"),
-    "post-hoc": Look("Temp[CLIP] PH", ORANGE, "D"),
-    "ng": Look("Temp[CLIP] NG", "#A6761D", "h"),
-    "ng+": Look("Temp[CLIP] NG+", VERMILLION, "X"),
-    "blind": Look("Blind (no video)", GREY, "*", ":"),
-    "random": Look("Random", GREY, ".", ":"),
-    "truth": Look("Ground truth", TRUTH, "_"),
-}
-"""Variant -> its look, in the order of tables and legends."""
-
-
-def look(variant: str) -> Look:
-    """The look of a variant; one that has none of its own is drawn like its base, dashed.
-
-    >>> look("no-cma-released").label
-    'CRA without CMA (released)'
-    """
-    if variant in LOOKS:
-        return LOOKS[variant]
-    base = LOOKS.get(variant.removesuffix("-released"))
-    if base is None:
-        return Look(variant, BLACK, "o", "-.")
-    return Look(f"{base.label} (released)", base.colour, base.marker, "--")
-
-
-def in_order(variants) -> list[str]:
-    """Variants in the order of the tables, those without a look of their own last."""
-    order = list(LOOKS)
-    return sorted(
-        set(variants), key=lambda name: (order.index(name) if name in order else len(order), name)
-    )
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cra_lib.reporting.figures.style import BLUE, COLUMN, CYCLE, PAGE, blank, in_order, look, styled
+from cra_lib.reporting.figures.style import COLUMN, PAGE, blank, styled
+from cra_lib.reporting.looks import BLUE, CYCLE, in_order, look
 
 LOSS_NAMES = {
     "loss": "total",

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cra_lib.evaluator.blind import BLIND_ROWS
 from cra_lib.evaluator.metrics import METRICS
-from cra_lib.reporting.figures.style import in_order, look
+from cra_lib.reporting.looks import in_order, look
 from cra_lib.reporting.tables.reading import Report
 
 HEADLINE = ("Acc@QA", "Acc@GQA", "mIoU")
