@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cra_lib.datasets import DATASETS, dataset_named
-from cra_lib.records import InputError
+from cra_lib.records import InputError, stored
 
 
 def repository_root() -> Path:
@@ -171,12 +171,12 @@ def expected_json(name: str) -> Path:
 
 
 def require(path: Path, what: str, remedy: str) -> Path:
-    """The path, if it is there.
+    """The path, if the file is there, as named or compressed (`records.stored`).
 
     Raises:
         InputError: ``what`` is missing at ``path``, and what to do about it.
     """
-    if not path.exists():
+    if stored(path) is None:
         raise InputError(f"{what} not found at {path}. {remedy}")
     return path
 

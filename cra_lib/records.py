@@ -13,16 +13,24 @@ Files
 
 Only ``key`` is required: a file may carry answers, spans, weights or any mixture.
 Every span is in seconds.
+
+Any text file may lie compressed (``.xz``, ``.bz2``, ``.gz``): `open_text` finds and reads it.
 """
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import json
+import lzma
 import sys
+import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 WEIGHT_FIELDS = ("frame_weights", "frame_times", "raw_weights")
 
@@ -179,18 +187,145 @@ def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
     """The number and the value of each line of a ``.jsonl`` file; blank lines are passed over.
 
     Raises:
-        InputError: naming the file and the line.
+        InputError: naming the file and the line; also where one object gives a field twice.
     """
-    with open(path, encoding="utf-8") as lines:
+    with open_text(path) as lines:
         for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield number, json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(
-                    f"{path}, line {number}: not valid JSON ({error.msg}); is the file truncated?"
-                ) from None
+            if line.strip():
+                yield number, parse_json(line, f"{path}, line {number}")
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file, plain or compressed.
+
+    Raises:
+        InputError: the file cannot be read, is no JSON, or one object gives a key twice.
+    """
+    with open_text(path) as file:
+        return parse_json(file.read(), str(path))
+
+
+def parse_json(text: str, where: str) -> Any:
+    """The value that a text holds; ``where`` opens the error message.
+
+    Raises:
+        InputError: no JSON, or one object gives a key twice.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where}: not valid JSON ({error}); {json_remedy(text, error)}") from None
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    except (ValueError, RecursionError) as error:
+        # A number of thousands of digits, or brackets without end.
+        raise InputError(f"{where}: not valid JSON ({error}); correct the file.") from None
+
+
+def json_remedy(text: str, error: json.JSONDecodeError) -> str:
+    """What to do about text that is no JSON, as the end of a sentence."""
+    start = text.lstrip()[:1]
+    if start not in ("{", "["):
+        return "the text is of another kind; is the file's ending right (.json, .jsonl, .csv)?"
+    unfinished = not text[error.pos :].strip() or error.msg.startswith("Unterminated")
+    if unfinished:
+        return "is the file truncated? Fetch or write it again."
+    if error.msg.startswith("Extra data"):
+        return "one object a file; objects on lines of their own belong into a .jsonl file."
+    return "correct it there."
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"key {twice!r} is given twice; keep one.")
+    return found
+
+
+COMPRESSED = {
+    ".xz": (b"\xfd7zXZ\x00", lzma.open),
+    ".bz2": (b"BZh", bz2.open),
+    ".gz": (b"\x1f\x8b", gzip.open),
+}
+"""Suffix -> how such a file begins, and what opens it."""
+
+_BINARY = {b"PK\x03\x04": "a zip archive", b"\x89HDF": "an HDF5 file", b"\x93NUMPY": "a numpy file",
+           b"%PDF": "a PDF", b"\x80": "a pickle"}  # fmt: skip
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def stored(path: Path) -> Path | None:
+    """Where a file really lies: as named, or compressed beside it (``val.csv.xz``); else None."""
+    path = Path(path)
+    if path.exists():
+        return path
+    beside = (path.with_name(path.name + suffix) for suffix in COMPRESSED)
+    return next((found for found in beside if found.exists()), None)
+
+
+@contextmanager
+def open_text(path: Path, newline: str | None = None) -> Iterator[TextIO]:
+    """Read UTF-8 text, with or without a byte order mark, plain or compressed (told by content).
+
+    Raises:
+        InputError: the file is missing, unreadable, empty, damaged, binary or of another encoding.
+    """
+    path = stored(path) or Path(path)
+    try:
+        with open_bytes(path) as content:
+            _refuse_other_text(content.peek(4096)[:4096], path)
+            with io.TextIOWrapper(content, encoding="utf-8-sig", newline=newline) as text:
+                yield text
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: not UTF-8 text (byte 0x{error.object[error.start]:02x}); if it is Latin-1 or "
+            "Windows-1252, save it as UTF-8."
+        ) from None
+    except (EOFError, lzma.LZMAError, zlib.error) as error:
+        raise _damaged(path, error) from None
+    except OSError as error:
+        if error.errno is None:  # gzip and bz2 say so when their content is damaged
+            raise _damaged(path, error) from None
+        if error.filename is None or Path(error.filename) != path:
+            raise
+        raise InputError(
+            f"{path}: cannot be read ({(error.strerror or '').lower()}); check its permissions."
+        ) from None
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: the compressed file is damaged or cut short ({error}).")
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[io.BufferedReader]:
+    """The bytes of a file, unpacked where its first bytes say that it is compressed."""
+    with open(path, "rb") as raw:
+        start = raw.peek(8)
+        opener = next((op for magic, op in COMPRESSED.values() if start.startswith(magic)), None)
+        if opener is None:
+            yield raw
+            return
+        with opener(raw, "rb") as unpacked:
+            yield io.BufferedReader(unpacked)
+
+
+def _refuse_other_text(start: bytes, path: Path) -> None:
+    """Name what a file is by its first bytes, if it is no UTF-8 text.
+
+    Raises:
+        InputError: empty, UTF-16 or UTF-32, or binary.
+    """
+    if not start.strip():
+        raise InputError(f"{path}: the file is empty; write it again.")
+    # Plain characters in UTF-16 have a zero as every other byte, mark or none.
+    if start.startswith(_UTF16) or b"\x00" in (start[:1], start[1:2]):
+        raise InputError(f"{path}: UTF-16 or UTF-32 text; save it as UTF-8.")
+    kind = next((name for magic, name in _BINARY.items() if start.startswith(magic)), None)
+    if kind or b"\x00" in start:
+        raise InputError(f"{path}: {kind or 'a binary file'}, not text; give JSON or csv.")
 
 
 def read_predictions(path: Path) -> Iterator[Prediction]:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from cra_lib.evaluator.packaged import packaged_source, unpack_dataset
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores must not fight
@@ -47,9 +49,16 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The folder with the real annotations (`nextgqa/`, `nextoe/`), or a skip with the reason."""
-    folder = Path(os.environ.get("CRA_SHARED_DATA", ROOT.parent / "shared" / "data"))
-    if not (folder / "nextgqa").is_dir():
-        pytest.skip(f"no real annotations at {folder}; set CRA_SHARED_DATA to their folder")
+def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the real annotation (`nextgqa/`, `nextoe/`): the packaged files as plain ones.
+
+    ``CRA_SHARED_DATA`` names another folder of the same layout.
+    """
+    if folder := os.environ.get("CRA_SHARED_DATA"):
+        return Path(folder)
+    folder = tmp_path_factory.mktemp("annotation")
+    names = packaged_source("nextgqa")["files"]
+    training = [name for name in names if name.startswith("nextoe/")]
+    unpack_dataset("nextgqa", folder / "nextgqa", only=set(names) - set(training))
+    unpack_dataset("nextgqa", folder, only=training)
     return folder

@@ -22,8 +22,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cra_lib import records
 from cra_lib.paths import DataFiles, atomic, require
-from cra_lib.records import InputError, Question, Span, Truth, is_finite_number, span_from_json
+from cra_lib.records import (
+    InputError,
+    Question,
+    Span,
+    Truth,
+    is_finite_number,
+    open_text,
+    span_from_json,
+    stored,
+)
 
 NUM_FRAMES = 32
 COLUMNS = ("video_id", "frame_count", "width", "height", "question", "answer", "qid", "type")
@@ -70,11 +80,11 @@ def read_csv(path: Path, required: Iterable[str]) -> list[dict[str, str]]:
         InputError: the file is missing, empty, not UTF-8, lacks a column or has a ragged row.
     """
     require(path, "Annotation file", REMEDY)
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+    with open_text(path, newline="") as file:
+        try:
             rows = list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a UTF-8 csv file ({error}); fetch it again.") from None
+        except csv.Error as error:
+            raise InputError(f"{path}: not a csv file ({error}); fetch it again.") from None
     if not rows:
         raise InputError(f"{path}: no rows below the header; is the file truncated?")
     columns = set(rows[0]) - {None}
@@ -171,12 +181,7 @@ def read_json(path: Path) -> dict[str, Any]:
         InputError: missing, not JSON, or something else than an object.
     """
     require(path, "Annotation file", REMEDY)
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path}: not valid JSON ({error}); is the file truncated? Fetch it again."
-        ) from None
+    value = records.read_json(path)
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected a JSON object, got {type(value).__name__}.")
     return value
@@ -243,7 +248,7 @@ def read_truths(files: DataFiles, split: str) -> dict[str, Truth]:
     Raises:
         InputError: the split has no segments (train), or a question has none.
     """
-    if not files.segments(split).exists():
+    if stored(files.segments(split)) is None:
         raise InputError(
             f"Split {split!r} has no segments ({files.segments(split)} does not exist), so it "
             f"cannot be scored; the training split never has any. {REMEDY}"

@@ -1,6 +1,6 @@
 """How fast the evaluator is on NExT-GQA's test split, and how much faster than a plain loop.
 
-Run it as a script; it needs the real annotations (CRA_SHARED_DATA, or ../shared/data)::
+Run it as a script; it reads the packaged annotation::
 
     python tests/benchmarks/bench_evaluator.py
 
@@ -26,6 +26,7 @@ import numpy as np
 
 from cra_lib.evaluator.annotations import read_stamps, read_truths
 from cra_lib.evaluator.metrics import METRICS, TruthTable, question_scores, summarise, truth_table
+from cra_lib.evaluator.packaged import packaged_dataset
 from cra_lib.evaluator.spans import post_hoc_spans
 from cra_lib.paths import DataFiles
 from cra_lib.records import Prediction, Truth, write_predictions
@@ -134,8 +135,7 @@ def run_command(files: DataFiles, path: Path) -> tuple[float, float]:
 
 def main() -> None:
     """Print every measurement with its target."""
-    shared = Path(os.environ.get("CRA_SHARED_DATA", ROOT.parent / "shared" / "data"))
-    files = DataFiles(shared / "nextgqa")
+    files = packaged_dataset("nextgqa")
     truths, stamps = read_truths(files, "test"), read_stamps(files.stamps("test"))
     predictions = made_up(truths, stamps)
     with tempfile.TemporaryDirectory() as folder:

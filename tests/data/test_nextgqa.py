@@ -234,10 +234,10 @@ DAMAGED = {
     "file missing": (lambda root: (root / "gsub_test.json").unlink(), "gsub_test.json"),
     "json cut off": (_cut("gsub_val.json"), "gsub_val.json: not valid JSON"),
     "csv cut off": (_cut("val.csv", 0.8), "val.csv, row"),
-    "csv empty": (_cut("test.csv", 0), "no rows below the header"),
+    "csv empty": (_cut("test.csv", 0), "the file is empty"),
     "csv not text": (
         lambda root: (root / "val.csv").write_bytes(b"video_id,\xff\xfe"),
-        "not a UTF-8 csv",
+        "not UTF-8 text",
     ),
     "column missing": (_edit("train.csv", "question,", "asked,"), "no column 'question'"),
     "answer not a choice": (_edit("val.csv", "jump 21,0", "fly 21,0"), "'fly 21' is not among"),
