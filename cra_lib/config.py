@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from cra_lib.records import InputError
+from cra_lib.evaluator.metrics import HEADLINE
+from cra_lib.evaluator.spans import RULES
+from cra_lib.records import InputError, one_of
 
 
 class Section(BaseModel):
@@ -173,8 +175,9 @@ class TrainConfig(Section):
     """Chance that a question's wrong answers are replaced by others of its class."""
     paraphrase_probability: float = Field(0.3, ge=0, le=1)
     """Chance that a question's text is replaced by a paraphrase, where there are any."""
-    select_by: Literal["Acc@QA", "Acc@GQA", "mIoU"] = "Acc@QA"
-    """Validation metric that picks the best epoch; ties go to the later epoch."""
+    select_by: Annotated[str, AfterValidator(one_of(HEADLINE))] = "Acc@QA"
+    """Validation metric that picks the best epoch, of `evaluator.metrics.HEADLINE`; ties go to the
+    later epoch."""
     patience: int | None = Field(None, ge=1)
     """Stop after this many epochs without a better one."""
     tensorboard: bool = False
@@ -184,8 +187,8 @@ class TrainConfig(Section):
 class SpanConfig(Section):
     """From frame weights to seconds."""
 
-    rule: Literal["post-hoc", "windows", "gaussian", "merged"] = "post-hoc"
-    """The rule whose span the tables report."""
+    rule: Annotated[str, AfterValidator(one_of(RULES))] = "post-hoc"
+    """The rule whose span the tables report: a name of `evaluator.spans.RULES`."""
     threshold: float = Field(1.3, gt=0)
     """Post-hoc: a frame joins at this many times the mean weight."""
     reach: float = Field(10.0, gt=0)

@@ -26,7 +26,7 @@ import json
 import lzma
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -166,6 +166,17 @@ def is_finite_number(value: object) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     # Unlike isfinite, the comparison survives integers beyond any float.
     return number and abs(value) <= sys.float_info.max
+
+
+def one_of(names: Collection[str]) -> Callable[[str], str]:
+    """A check that a value is in a table, as the table is when the check is made."""
+
+    def check(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"it should be one of {', '.join(names)}")
+        return value
+
+    return check
 
 
 def _numbers(row: dict, name: str, where: str) -> tuple[float, ...] | None:

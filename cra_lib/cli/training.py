@@ -25,7 +25,6 @@ DataDir = Annotated[
 Splits = Annotated[
     list[str] | None, typer.Option("--split", help="Repeatable; default: every split with truth.")
 ]
-SHOWN = ("Acc@GQA", "Acc@QA", "mIoU")
 
 
 def train(
@@ -90,9 +89,7 @@ def predict(
         if score and data.segments(name).exists():
             report = score_run(run, data, name)
             for rule, values in report["rules"].items():
-                shown = "  ".join(
-                    f"{key} {values[key]:.2f}" for key in ("Acc@GQA", "Acc@QA", "mIoU")
-                )
+                shown = "  ".join(f"{key} {values[key]:.2f}" for key in HEADLINE)
                 print(f"  {rule:<9} {shown}")
 
 

@@ -25,6 +25,7 @@ from cra_lib.evaluator.metrics import (
     METRICS,
     QuestionScores,
     TruthTable,
+    given_kinds,
     metric_columns,
     prediction_answers,
     prediction_spans,
@@ -117,7 +118,8 @@ def _differences(
 
 def _comparable(first: QuestionScores, second: QuestionScores) -> dict[str, bool]:
     """Metric -> did both files give what it needs?"""
-    answers = bool(first.has_answer.any() and second.has_answer.any())
-    spans = bool(first.has_span.any() and second.has_span.any())
-    needs = {name: spans for name in METRICS}
-    return needs | {"Acc@QA": answers, "Acc@GQA": answers and spans}
+    kinds = [given_kinds(first), given_kinds(second)]
+    return {
+        metric.name: all(kind[need] for kind in kinds for need in metric.needs)
+        for metric in METRICS.values()
+    }

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from cra_lib.evaluator.readers import GIVEN
-from cra_lib.evaluator.spans import SpanSettings, all_spans, merged_spans, seconds_of
+from cra_lib.evaluator.spans import SpanSettings, all_spans, seconds_of
 from cra_lib.records import InputError, Prediction, Span, Truth
 
 
@@ -67,11 +67,10 @@ def with_weight_spans(
         )
     durations = np.array([truths[p.key].duration for p in chosen], float)
     weights = np.array([p.frame_weights for p in chosen], float)
-    rules = all_spans(weights, np.array(times, float), durations, settings or SpanSettings())
     given = np.array([p.spans.get(GIVEN, (np.nan, np.nan)) for p in chosen], float)
-    has_given = ~np.isnan(given).any(axis=1)
-    merged = merged_spans(given[has_given], rules["post-hoc"][has_given])
-    rules["merged"][has_given] = merged
+    rules = all_spans(
+        weights, np.array(times, float), durations, settings or SpanSettings(), given=given
+    )
     columns = {rule: list(map(Span._make, ends.tolist())) for rule, ends in rules.items()}
     result = dict(predictions)
     for row, prediction in enumerate(chosen):

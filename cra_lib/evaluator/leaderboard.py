@@ -19,43 +19,55 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cra_lib.datasets import DATASETS
 from cra_lib.evaluator.metrics import METRICS
 from cra_lib.evaluator.readers import read_json_object
 from cra_lib.evaluator.score_text import table_text
 from cra_lib.paths import require
-from cra_lib.records import InputError
+from cra_lib.records import InputError, open_text
 
 ABOUT = ("method", "backbone", "supervision", "span_rule")
 """What a leaderboard row says about itself before its metrics."""
 
 SAME_VIDEO = "same-video IoU"
 
-PUBLISHED_SPLIT = {("star", "test"): "val"}
-"""(dataset, split here) -> split in the papers: STAR's official test answers are hidden, so the
-public validation split serves as test."""
-
 
 def read_published(path: Path) -> list[dict[str, Any]]:
-    """The published rows; metrics as float or None.
+    """The published rows; metrics as float, None where empty or where the file has no such column.
 
     Raises:
-        InputError: the file is missing, or lacks a column, or a metric is no number.
+        InputError: the file is missing or no csv, lacks a column about its rows, or a metric is no
+            number.
     """
     require(path, "Published results", "Give their file with --published.")
-    with open(path, encoding="utf-8", newline="") as file:
+    with open_text(path, newline="") as file:
         rows: list[dict[str, Any]] = list(csv.DictReader(file))
-    needed = {"dataset", "split", "kind", "grade", "source", *ABOUT, *METRICS, SAME_VIDEO}
+    needed = {"dataset", "split", "kind", "subset", "grade", "source", *ABOUT}
     if missing := sorted(needed - set(rows[0] if rows else ())):
-        raise InputError(f"{path}: no column {missing[0]!r}.")
+        raise InputError(f"{path}: no column {missing[0]!r}; is it a file of published results?")
     for number, row in enumerate(rows, start=2):
         for name in (*METRICS, SAME_VIDEO):
             try:
-                row[name] = float(row[name]) if row[name] else None
+                row[name] = float(row[name]) if row.get(name) else None
             except ValueError:
                 raise InputError(
                     f"{path}, row {number}: {name!r} should be a number, got {row[name]!r}."
                 ) from None
     return rows
+
+
+def main_rows(
+    rows: Iterable[Mapping[str, Any]], dataset: str, split: str, kinds: Sequence[str] = ("main",)
+) -> list[dict[str, Any]]:
+    """The rows of a dataset's main tables for a split as it is called here; may be none."""
+    known = DATASETS.get(dataset)
+    there = known.published_as.get(split, split) if known else split
+    wanted = dataset, there, "all"
+    return [
+        dict(row)
+        for row in rows
+        if (row["dataset"], row["split"], row["subset"]) == wanted and row["kind"] in kinds
+    ]
 
 
 def scored_rows(path: Path) -> list[dict[str, Any]]:
@@ -99,12 +111,7 @@ def board(
     if sort not in METRICS:
         raise InputError(f"Unknown metric {sort!r}; the metrics are: {', '.join(METRICS)}.")
     published = list(published)
-    wanted = dataset, PUBLISHED_SPLIT.get((dataset, split), split)
-    rows: list[Mapping[str, Any]] = [
-        row
-        for row in published
-        if (row["dataset"], row["split"]) == wanted and row["kind"] in ("main", "human")
-    ]
+    rows = main_rows(published, dataset, split, ("main", "human"))
     if not rows:
         known = sorted({f"{row['dataset']} {row['split']}" for row in published})
         raise InputError(f"Nothing published for {dataset} {split}; there are: {', '.join(known)}.")

@@ -9,30 +9,18 @@ A prediction without length has IoU 0, and IoP 1 if it lies in the segment (ends
 a reversed one has IoP 0. Each question takes the best IoU and the best IoP over its segments, each
 on its own, and never less than 0. Acc@GQA counts right answers with IoP >= 0.5.
 
-The official script leaves out questions without a prediction; here that is ``official=True``, and
-otherwise they count as wrong. Both say how many there were.
+The official script leaves out questions without an interval; here that is ``official=True``, and
+otherwise a question without an interval or an answer counts as wrong. Both say how many there were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from cra_lib.records import InputError, Prediction, Truth
-
-METRICS = (
-    "Acc@GQA",
-    "Acc@QA",
-    "mIoP",
-    "IoP@0.3",
-    "IoP@0.5",
-    "mIoU",
-    "IoU@0.3",
-    "IoU@0.5",
-)
-"""Names of the scores, in the order of the published tables; all in percent."""
 
 GROUNDED = 0.5
 """IoP from which a prediction counts as grounded."""
@@ -82,6 +70,43 @@ class QuestionScores(NamedTuple):
     def grounded(self) -> np.ndarray:
         """Is IoP at least 0.5 [N]."""
         return self.iop >= GROUNDED
+
+
+ANSWERS, INTERVALS = "answers", "intervals"
+"""What a metric may need of the predictions."""
+
+
+class Metric(NamedTuple):
+    """One score: the mean over questions of what each of them adds."""
+
+    name: str
+    """As in tables, score files and the columns of the published rows."""
+    short: str
+    """Heading where a table is narrow."""
+    needs: tuple[str, ...]
+    """ANSWERS, INTERVALS or both; without them the score is not defined."""
+    values: Callable[[QuestionScores], np.ndarray]
+    """What each question adds [N], in the unit before scaling."""
+    scale: float = 100.0
+    """Factor to the unit shown: a share from 0 to 1 becomes percent."""
+
+
+_TABLE = (
+    Metric("Acc@GQA", "GQA", (ANSWERS, INTERVALS), lambda q: q.right & q.grounded),
+    Metric("Acc@QA", "QA", (ANSWERS,), lambda q: q.right),
+    Metric("mIoP", "mIoP", (INTERVALS,), lambda q: q.iop),
+    Metric("IoP@0.3", "P@.3", (INTERVALS,), lambda q: q.iop >= 0.3),
+    Metric("IoP@0.5", "P@.5", (INTERVALS,), lambda q: q.iop >= 0.5),
+    Metric("mIoU", "mIoU", (INTERVALS,), lambda q: q.iou),
+    Metric("IoU@0.3", "U@.3", (INTERVALS,), lambda q: q.iou >= 0.3),
+    Metric("IoU@0.5", "U@.5", (INTERVALS,), lambda q: q.iou >= 0.5),
+)
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _TABLE}
+"""Name -> score, in the order of the published tables. Reports, intervals, comparisons, tables and
+the leaderboard show whatever is here: another metric is one more entry."""
+
+HEADLINE = ("Acc@QA", "Acc@GQA", "mIoU")
+"""The scores that stand for all of them in training logs, summaries and overview figures."""
 
 
 def truth_table(truths: Mapping[str, Truth] | Iterable[Truth]) -> TruthTable:
@@ -149,18 +174,8 @@ def question_scores(spans: np.ndarray, answers: np.ndarray, table: TruthTable) -
 
 
 def metric_columns(scores: QuestionScores) -> np.ndarray:
-    """What each question adds to each of METRICS, ``[N, 8]``, in percent."""
-    columns = (
-        scores.right & scores.grounded,
-        scores.right,
-        scores.iop,
-        scores.iop >= 0.3,
-        scores.iop >= 0.5,
-        scores.iou,
-        scores.iou >= 0.3,
-        scores.iou >= 0.5,
-    )
-    return np.stack(columns, axis=1) * 100.0
+    """What each question adds to each of METRICS ``[N, M]``, in the unit shown."""
+    return np.stack([metric.values(scores) * metric.scale for metric in METRICS.values()], axis=1)
 
 
 def counted_rows(scores: QuestionScores, official: bool = False) -> np.ndarray:
@@ -172,23 +187,41 @@ def counted_rows(scores: QuestionScores, official: bool = False) -> np.ndarray:
     return given if official else np.ones_like(given)
 
 
+def given_kinds(scores: QuestionScores) -> dict[str, bool]:
+    """Kind (ANSWERS, INTERVALS) -> does any question have one?"""
+    return {ANSWERS: bool(scores.has_answer.any()), INTERVALS: bool(scores.has_span.any())}
+
+
+def missing_rows(scores: QuestionScores, official: bool = False) -> np.ndarray:
+    """Which questions lack a prediction ``[N]``: an answer or an interval that others have.
+
+    The official script looks for intervals alone.
+    """
+    if official:
+        return ~counted_rows(scores, official=True)
+    kinds = given_kinds(scores)
+    lacks_answer = ~scores.has_answer if kinds[ANSWERS] else np.zeros(len(scores.right), bool)
+    lacks_span = ~scores.has_span if kinds[INTERVALS] else np.zeros(len(scores.right), bool)
+    return lacks_answer | lacks_span
+
+
 def summarise(scores: QuestionScores, official: bool = False) -> dict[str, float]:
-    """METRICS in percent, then ``questions`` (scored) and ``skipped`` (without a prediction).
+    """METRICS, then ``questions`` (scored) and ``skipped`` (without an answer or an interval).
 
     A metric that needs answers (or intervals) is NaN when no question has one; the official
     script's 0 for missing answers comes with ``official``. An answer of a question without an
     interval is not counted under ``official``, again as there.
     """
-    has_spans, has_answers = scores.has_span.any(), scores.has_answer.any()
-    given, counted = counted_rows(scores, official=True), counted_rows(scores, official)
+    kinds, counted = given_kinds(scores), counted_rows(scores, official)
+    kinds[ANSWERS] |= official
     values = metric_columns(scores)[counted]
     means = values.mean(axis=0) if len(values) else np.full(len(METRICS), np.nan)
-    if not has_spans:
-        means[[0, 2, 3, 4, 5, 6, 7]] = np.nan
-    if not has_answers and not official:
-        means[[0, 1]] = np.nan
-    result = dict(zip(METRICS, means.tolist(), strict=True))
-    return result | {"questions": int(counted.sum()), "skipped": int((~given).sum())}
+    result = {
+        metric.name: mean if all(kinds[need] for need in metric.needs) else float("nan")
+        for metric, mean in zip(METRICS.values(), means.tolist(), strict=True)
+    }
+    skipped = int(missing_rows(scores, official).sum())
+    return result | {"questions": int(counted.sum()), "skipped": skipped}
 
 
 def prediction_spans(

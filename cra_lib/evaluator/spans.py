@@ -1,22 +1,21 @@
-"""From weights over frames to intervals in seconds: four rules, each over all questions at once.
+"""From weights over frames to intervals in seconds: rules, each over all questions at once.
 
 Shapes: N questions, T frames. Weights are ``[N, T]``, stamps ``[N, T]`` seconds, durations ``[N]``
 seconds; every result is ``[N, 2]`` seconds. Fractions of a video exist only inside this module.
 
 Rules: ``post-hoc`` walks outwards from the heaviest frame (NExT-GQA's adaptive rule), ``windows``
 picks a short window around it (CRA's refinement), ``gaussian`` reads a predicted centre and width
-(NG and NG+), ``merged`` is what the last two share with the first.
+(NG and NG+), ``merged`` is what the last two share with the first. Settings, commands and reports
+take them from RULES: another rule is one more entry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-
-RULES = ("post-hoc", "windows", "gaussian", "merged")
-"""Names of the span rules, as in prediction files and score reports."""
 
 RELEASED_LAST_FRAME = 31
 """The released window rule divides frame indices by this, whatever the number of frames."""
@@ -146,37 +145,93 @@ def merged_spans(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.where((start <= end)[:, None], shared, second)
 
 
+@dataclass
+class SpanInputs:
+    """What a rule may read."""
+
+    frame_weights: np.ndarray
+    frame_times: np.ndarray
+    durations: np.ndarray
+    settings: SpanSettings
+    """The settings; a `config.SpanConfig` does as well."""
+    gaussian: np.ndarray | None = None
+    """Predicted centre and width ``[N, 2]`` as fractions; None where the model has none."""
+    given: np.ndarray | None = None
+    """Intervals from elsewhere ``[N, 2]`` in seconds, NaN where there is none."""
+    found: dict[str, np.ndarray] = field(default_factory=dict)
+    """Intervals by the rules before this one."""
+
+
+class SpanRule(NamedTuple):
+    """One way from the inputs to intervals."""
+
+    name: str
+    """As in settings, prediction files and score reports."""
+    spans: Callable[[SpanInputs], np.ndarray | None]
+    """Intervals ``[N, 2]`` in seconds, or None where the inputs do not allow the rule."""
+    differs_as_released: bool = False
+    """Does the rule read ``settings.windows``, so that ours is not the released one?"""
+
+
+def _post_hoc(inputs: SpanInputs) -> np.ndarray:
+    cfg = inputs.settings
+    return post_hoc_spans(inputs.frame_weights, inputs.frame_times, cfg.threshold, cfg.reach)
+
+
+def _windows(inputs: SpanInputs) -> np.ndarray:
+    cfg, durations = inputs.settings, inputs.durations
+    if cfg.windows == "released":
+        return window_spans_released(inputs.frame_weights, durations, cfg.window_lengths)
+    return window_spans(
+        inputs.frame_weights, inputs.frame_times, durations, cfg.window_lengths, cfg.length_prior
+    )
+
+
+def _gaussian(inputs: SpanInputs) -> np.ndarray | None:
+    if inputs.gaussian is None:
+        return None
+    centres, widths = inputs.gaussian.T
+    cfg = inputs.settings
+    return gaussian_spans(centres, widths, inputs.durations, cfg.gamma, cfg.sigma)
+
+
+def _merged(inputs: SpanInputs) -> np.ndarray:
+    """A given interval stands for the window, as NExT-GQA merges its own; so does a Gaussian."""
+    narrow = inputs.found.get("gaussian", inputs.found["windows"])
+    if inputs.given is not None:
+        narrow = np.where(np.isnan(inputs.given), narrow, inputs.given)
+    return merged_spans(narrow, inputs.found["post-hoc"])
+
+
+_TABLE = (
+    SpanRule("post-hoc", _post_hoc),
+    SpanRule("windows", _windows, differs_as_released=True),
+    SpanRule("gaussian", _gaussian),
+    SpanRule("merged", _merged, differs_as_released=True),
+)
+RULES: dict[str, SpanRule] = {rule.name: rule for rule in _TABLE}
+"""Name -> rule, in the order of the tables; a rule may read what those before it found."""
+
+
 def all_spans(
     frame_weights: np.ndarray,
     frame_times: np.ndarray,
     durations: np.ndarray,
     cfg: SpanSettings,
     gaussian: np.ndarray | None = None,
+    given: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """Rule -> spans ``[N, 2]`` for every rule that the inputs allow.
+    """Rule -> spans ``[N, 2]`` for every rule of RULES that the inputs allow.
 
     Args:
         cfg: the settings; a `config.SpanConfig` does as well.
-        gaussian: predicted centre and width ``[N, 2]`` as fractions; then "gaussian" is among the
-            rules and "merged" is built from it instead of from the windows.
+        gaussian: predicted centre and width ``[N, 2]`` as fractions; "merged" is then built from
+            them instead of from the windows.
+        given: intervals ``[N, 2]`` from elsewhere, NaN where there is none, which "merged" prefers.
     """
-    post_hoc = post_hoc_spans(frame_weights, frame_times, cfg.threshold, cfg.reach)
-    if cfg.windows == "released":
-        windows = window_spans_released(frame_weights, durations, cfg.window_lengths)
-    else:
-        windows = window_spans(
-            frame_weights, frame_times, durations, cfg.window_lengths, cfg.length_prior
-        )
-    if gaussian is None:
-        return {
-            "post-hoc": post_hoc,
-            "windows": windows,
-            "merged": merged_spans(windows, post_hoc),
-        }
-    mask = gaussian_spans(gaussian[:, 0], gaussian[:, 1], durations, cfg.gamma, cfg.sigma)
-    return {
-        "post-hoc": post_hoc,
-        "windows": windows,
-        "gaussian": mask,
-        "merged": merged_spans(mask, post_hoc),
-    }
+    inputs = SpanInputs(frame_weights, frame_times, durations, cfg, gaussian, given)
+    for rule in RULES.values():
+        spans = rule.spans(inputs)
+        if spans is not None:
+            inputs.found[rule.name] = spans
+    return inputs.found

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from cra_lib.evaluator.metrics import METRICS
+from cra_lib.evaluator.metrics import HEADLINE, METRICS
 from cra_lib.paths import ResultFiles, atomic, expected_json, published_csv, require
 from cra_lib.records import InputError
 from cra_lib.reporting.figures.catalogue import FIGURES, SECTIONS, TABLES
@@ -28,7 +28,6 @@ from cra_lib.reproduction.manifest import read_manifest
 
 PAGE_SCALE = 130 / DPI
 """Pixels of the page for one pixel of a figure."""
-HEADLINE = ("Acc@QA", "Acc@GQA", "mIoU")
 RUN_COLUMNS = {
     "variant": "variant",
     "seed": "seed",

@@ -13,7 +13,6 @@ what an obtained one is compared with.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import defaultdict
 from collections.abc import Iterable
@@ -23,8 +22,9 @@ from statistics import fmean
 from typing import Any
 
 from cra_lib.datasets import dataset_named
+from cra_lib.evaluator import leaderboard
 from cra_lib.paths import ResultFiles, atomic
-from cra_lib.records import InputError
+from cra_lib.records import InputError, read_json
 
 CHECKED = ("Acc@QA", "Acc@GQA", "mIoP", "mIoU")
 """Metrics that are recorded and compared."""
@@ -70,7 +70,7 @@ def read_obtained(results: ResultFiles, splits: Iterable[str]) -> dict[Key, dict
     found: dict[Key, list[dict[str, Any]]] = defaultdict(list)
     for split in splits:
         for path in sorted(results.root.glob(f"runs/*/seed*/scores_{split}.json")):
-            report = _read_json(path)
+            report = read_json(path)
             rule = report["header"].get("rule") or next(iter(report["rules"]))
             for metric in CHECKED:
                 value = report["rules"][rule].get(metric)
@@ -92,20 +92,11 @@ def _mean_cell(cells: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(
-            f"{path}: not valid JSON ({error}); run notebook 04 for it again."
-        ) from None
-
-
 def read_expected(path: Path) -> dict[Key, dict[str, Any]]:
     """(variant, split, metric) -> recorded cell; empty where nothing was recorded."""
     if not path.is_file():
         return {}
-    return {(c["variant"], c["split"], c["metric"]): c for c in _read_json(path)["cells"]}
+    return {(c["variant"], c["split"], c["metric"]): c for c in read_json(path)["cells"]}
 
 
 def read_published(path: Path, dataset: str) -> dict[tuple[str, str, str], float]:
@@ -113,13 +104,12 @@ def read_published(path: Path, dataset: str) -> dict[tuple[str, str, str], float
     if not path.is_file():
         return {}
     numbers = {}
-    with open(path, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            main = row["kind"] == "main" and row["subset"] == "all"
-            if main and row["dataset"] == dataset and row["backbone"] == "Temp[CLIP]":
-                for metric in CHECKED:
-                    if row[metric]:
-                        numbers[row["method"], row["split"], metric] = float(row[metric])
+    for row in leaderboard.read_published(path):
+        main = row["kind"] == "main" and row["subset"] == "all"
+        if main and row["dataset"] == dataset and row["backbone"] == "Temp[CLIP]":
+            for metric in CHECKED:
+                if row[metric] is not None:
+                    numbers[row["method"], row["split"], metric] = row[metric]
     return numbers
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from cra_lib.config import RunConfig
+from cra_lib.evaluator.metrics import HEADLINE
 from cra_lib.inference.fabric import Fabric
 from cra_lib.paths import RunFiles, atomic
 
@@ -102,7 +103,7 @@ def _cell(value: float | int | None) -> str:
 def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
     """One line of a log for one epoch."""
     shown = [f"epoch {row['epoch']:>2}/{epochs}", f"loss {row['loss']:.4f}"]
-    for name in ("Acc@QA", "Acc@GQA", "mIoU"):
+    for name in HEADLINE:
         if (value := row.get(f"val_{name}")) is not None:
             shown.append(f"val {name} {value:5.2f}")
     shown += [f"{row['samples_per_second']:.1f} questions/s", f"{row['seconds']:.1f} s"]

@@ -15,7 +15,7 @@ from torch import nn
 from cra_lib.config import RunConfig, save_config
 from cra_lib.data.batches import load_split, question_keys
 from cra_lib.evaluator.annotations import read_truths
-from cra_lib.evaluator.metrics import score
+from cra_lib.evaluator.metrics import HEADLINE, score
 from cra_lib.inference.fabric import Fabric
 from cra_lib.inference.predict import load_evaluation, predict
 from cra_lib.model.losses import loss_weights, weighted
@@ -50,9 +50,6 @@ from cra_lib.training.state import (
     stop_requests,
 )
 from cra_lib.training.steps import Objective, TrainingStep
-
-VALIDATED = ("Acc@QA", "Acc@GQA", "mIoU")
-"""Validation metrics of the history."""
 
 
 def train_one_epoch(engine: Engine, progress: Progress, meter: Meter) -> bool:
@@ -273,7 +270,7 @@ def _validate(engine: Engine) -> dict[str, float]:
             engine.model, engine.validation, engine.config, autocast=engine.fabric.autocast
         )
         found = score(predictions, engine.validation.truths, engine.config.span.rule)
-        scores = {f"val_{name}": float(found[name]) for name in VALIDATED}
+        scores = {f"val_{name}": float(found[name]) for name in HEADLINE}
     return engine.fabric.broadcast(scores)
 
 

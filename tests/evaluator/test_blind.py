@@ -45,7 +45,7 @@ def test_the_documented_rows_are_those_of_the_official_test_split(shared_data, r
     for line in (repository / "docs" / "evaluator.md").read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if cells[0] in rows and len(cells) == 7:
-            expected = [f"{rows[cells[0]][metric]:.2f}" for metric in METRICS[2:]]
+            expected = [f"{rows[cells[0]][metric]:.2f}" for metric in list(METRICS)[2:]]
             assert cells[1:] == expected, cells[0]
             documented += 1
     assert documented == 6

@@ -13,11 +13,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cra_lib.evaluator.metrics import HEADLINE
 from cra_lib.reporting.figures.style import COLUMN, PAGE, blank, percent_axis, styled
 from cra_lib.reporting.looks import BLACK, BLUE, GREY, ORANGE, SKY, VERMILLION, in_order, look
-
-HEADLINE = ("Acc@QA", "Acc@GQA", "mIoU")
-"""The three scores that the summary figures show: answer, answer with evidence, evidence."""
 
 FAITHFULNESS = {
     "right and grounded": BLUE,

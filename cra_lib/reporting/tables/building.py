@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from cra_lib.evaluator.blind import BLIND_ROWS
-from cra_lib.evaluator.metrics import METRICS
+from cra_lib.evaluator.metrics import HEADLINE, METRICS
 from cra_lib.reporting.looks import in_order, look
 from cra_lib.reporting.tables.reading import Report
 
-HEADLINE = ("Acc@QA", "Acc@GQA", "mIoU")
 TYPE_ORDER = ("CW", "CH", "TN", "TP", "TC", "DC", "DL", "DO")
 OUTCOMES = (
     "right and grounded",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from cra_lib.datasets import dataset_named
+from cra_lib.evaluator import leaderboard
 from cra_lib.evaluator.comparison import compare
 from cra_lib.evaluator.metrics import (
     METRICS,
@@ -21,7 +20,7 @@ from cra_lib.evaluator.metrics import (
     truth_table,
 )
 from cra_lib.paths import ResultFiles, RunFiles, require
-from cra_lib.records import InputError, Prediction, Truth, read_predictions
+from cra_lib.records import InputError, Prediction, Truth, read_json, read_predictions
 
 SCORE_COLUMNS = ("variant", "seed", "split", "rule", "metric", "value", "low", "high")
 
@@ -84,10 +83,7 @@ def read_object(path: Path) -> dict[str, Any]:
         InputError: the file is missing, damaged or holds something else.
     """
     require(path, path.stem.replace("_", " ").capitalize(), "Run the notebook that writes it.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: not valid JSON ({error.msg}); is the file truncated?") from None
+    content = read_json(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a JSON object, got {type(content).__name__}.")
     return content
@@ -187,16 +183,17 @@ def ablation(
 
 
 def read_published(path: Path, dataset: str, split: str) -> pd.DataFrame:
-    """The published rows of one dataset's main table; empty where there are none.
+    """The published weakly supervised rows of one dataset's main table; empty where there are none.
 
     STAR's test answers are not public: what is called test here is what papers report as val.
     """
-    if not path.exists():
-        return pd.DataFrame(columns=["method", "backbone", "span_rule", *METRICS])
-    rows = pd.read_csv(path)
-    split = dataset_named(dataset).published_as.get(split, split)
-    rows = rows[(rows.dataset == dataset) & (rows.split == split) & (rows.kind == "main")]
-    return rows[rows.supervision == "weak"].reset_index(drop=True)
+    found = (
+        leaderboard.main_rows(leaderboard.read_published(path), dataset, split)
+        if path.exists()
+        else []
+    )
+    rows = [row for row in found if row["supervision"] == "weak"]
+    return pd.DataFrame(rows, columns=[*leaderboard.ABOUT, *METRICS])
 
 
 def random_examples(
