@@ -68,8 +68,8 @@ class CausalConfig(Section):
 class ModelConfig(Section):
     """What the network is made of. Each choice names a class that the assembler picks."""
 
-    family: Literal["cra", "temp-clip"] = "cra"
-    """CRA, or NExT-GQA's Temp[CLIP] baselines."""
+    family: Literal["cra", "temp-clip", "random"] = "cra"
+    """CRA, NExT-GQA's Temp[CLIP] baselines, or no model at all: answers by chance."""
     width: int = Field(768, ge=8)
     """Model width D."""
     ffn_width: int = Field(768, ge=8)
@@ -264,6 +264,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "ng": _merge(_TEMP_CLIP, _NO_STAGE, _GAUSSIAN),
     "ng+": _merge(_TEMP_CLIP, _GAUSSIAN),
     "blind": _merge(_NO_CAUSAL, {"model": {"sees_video": False}}, {"train": {"alignment": "none"}}),
+    "random": {"model": {"family": "random"}},
     "cra-released": _RELEASED,
     "no-gsg-released": _merge(_RELEASED, {"model": {"smoothing": "none"}}),
     "no-cma-released": _merge(_RELEASED, {"train": {"alignment": "none"}}),
@@ -277,6 +278,8 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     ),
 }
 """Variant name -> what it changes. Every row of the paper's tables is one name."""
+TRAINED = tuple(name for name in VARIANTS if name != "random")
+"""Variants that have a model."""
 
 
 def check_variant(name: str) -> str:

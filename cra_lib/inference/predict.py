@@ -26,6 +26,7 @@ from cra_lib.data.batches import (
 from cra_lib.evaluator.annotations import read_questions, read_stamps, read_truths
 from cra_lib.evaluator.scores import score_report
 from cra_lib.evaluator.spans import all_spans
+from cra_lib.inference.chance import predict_by_chance
 from cra_lib.inference.fabric import Fabric
 from cra_lib.model.base import GroundedModel
 from cra_lib.model.text import load_tokenizer
@@ -232,6 +233,18 @@ def predict_run(
     Args:
         precision: arithmetic; None takes that of the training.
     """
+    if run_settings(run).model.family == "random":
+        predictions = predict_by_chance(run_settings(run), data, split)
+    else:
+        predictions = _predict_trained(run, data, split, precision)
+    with atomic(run.predictions(split)) as partial:
+        write_predictions(partial, predictions)
+    return predictions
+
+
+def _predict_trained(
+    run: RunFiles, data: DataFiles, split: str, precision: str | None
+) -> list[Prediction]:
     config, model = load_run(run)
     fabric = Fabric(
         accelerator=config.train.accelerator,
@@ -239,10 +252,7 @@ def predict_run(
         precision=precision or config.train.precision,
     )
     evaluation = load_evaluation(config, data, split, load_tokenizer(config.model.text_encoder))
-    predictions = predict(model.to(fabric.device), evaluation, config, autocast=fabric.autocast)
-    with atomic(run.predictions(split)) as partial:
-        write_predictions(partial, predictions)
-    return predictions
+    return predict(model.to(fabric.device), evaluation, config, autocast=fabric.autocast)
 
 
 def score_run(

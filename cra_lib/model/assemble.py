@@ -46,6 +46,8 @@ def build_model(
     Raises:
         InputError: widths that do not fit, a missing dictionary, absent text weights.
     """
+    if cfg.family == "random":
+        raise InputError("The variant 'random' draws its answers; there is no model of it.")
     if feature_width is None:
         feature_width = 768 if visual is None else visual.shape[1]
     _check(cfg, feature_width, visual, graphs)

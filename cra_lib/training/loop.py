@@ -21,6 +21,7 @@ from cra_lib.inference.predict import load_evaluation, predict
 from cra_lib.model.losses import loss_weights, weighted
 from cra_lib.model.text import load_tokenizer
 from cra_lib.paths import DataFiles, RunFiles, atomic
+from cra_lib.records import InputError
 from cra_lib.training.feed import LossWatch, NonFiniteLoss, groups, loaded
 from cra_lib.training.log import (
     Meter,
@@ -152,6 +153,8 @@ def fit(
         FloatingPointError: the loss became NaN or infinite; the batch is saved beside the run.
         SystemExit: with status 143, after SIGTERM and a checkpoint.
     """
+    if config.model.family == "random":
+        raise InputError("The variant 'random' draws its answers; there is nothing to train.")
     started = time.perf_counter()
     with arithmetic(config.train), stop_requests() as stop:
         fabric = open_fabric(config.train)

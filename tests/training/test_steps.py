@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cra_lib.config import VARIANTS
+from cra_lib.config import TRAINED
 from cra_lib.data.batches import TrainingBatches, load_split, question_keys, read_paraphrases
 from cra_lib.data.distractors import DistractorSampler
 from cra_lib.model.text import load_tokenizer
@@ -41,7 +41,7 @@ def test_chunking_texts_does_not_change_the_losses(world):
     assert set(whole) == {"answer", "question", "alignment_answer", "alignment_question"}
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", TRAINED)
 def test_every_variant_trains_the_terms_it_should(world, variant):
     train = world.config(variant).train
     padded = variant.endswith("released")
