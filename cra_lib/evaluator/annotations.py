@@ -301,9 +301,10 @@ def stamps_from_count(
     """The times in seconds at which NExT-GQA samples a video, from its length alone.
 
     Frames were dumped at 6 per second, every third was kept, and `num_frames` were taken evenly
-    without the two ends. The dump holds about a frame more than the length says; counting it as
-    below reproduces 1,548 of the 1,569 official lists of val and test exactly, and every stamp
-    within 0.5 s (in the other 21 the number of kept frames differs by one).
+    without the two ends, each as the third of a clip of four. The dump holds about a frame more
+    than the length says; counting it as below reproduces 1,548 of the 1,569 official lists of val
+    and test exactly, and every stamp within 0.5 s (in the other 21 the number of kept frames is one
+    more or less).
 
     Raises:
         InputError: a count or rate that is not positive.
@@ -318,4 +319,20 @@ def stamps_from_count(
     dumped = 6 * (frame_count + 0.5) / fps + 1
     kept = math.ceil(dumped / 3)
     step = kept / (num_frames + 1)
-    return tuple(round((3 * int(step * i) + 1) / 6, 1) for i in range(1, num_frames + 1))
+    taken = sorted(_third_of_clip(int(step * i), kept) for i in range(1, num_frames + 1))
+    return tuple(round((3 * frame + 1) / 6, 1) for frame in taken)
+
+
+def _third_of_clip(centre: int, kept: int) -> int:
+    """The frame in the third place of the clip of four around a frame: usually that frame.
+
+    A clip at the edge is filled up with the first or the last frame. One that would reach past the
+    end stops before the last frame, which the filling makes up for in all but the shortest videos:
+    of two or three kept frames (up to a second and a half) the last is never taken.
+    """
+    start, end = max(0, centre - 2), centre + 2
+    clip = list(range(start, end if end <= kept else kept - 1))
+    if start == 0:
+        clip = [0] * (4 - len(clip)) + clip
+    clip += [kept - 1] * (4 - len(clip))
+    return clip[2]

@@ -112,6 +112,17 @@ def test_stamps_need_a_length(count, fps):
         stamps_from_count(count, fps)
 
 
+@pytest.mark.parametrize(
+    ("kept", "taken"), [(1, {0}), (2, {0}), (3, {0, 1}), (4, {0, 1, 2, 3}), (40, None)]
+)
+def test_clips_at_the_edges_are_filled_as_released(kept, taken):
+    """Stamp of kept frame i: (3 i + 1) / 6. Of two or three kept frames the last is never taken."""
+    stamps = stamps_from_count(max(1, 3 * kept - 3), 6.0)
+    frames = [round((6 * stamp - 1) / 3) for stamp in stamps]
+    assert frames == sorted(frames) and len(frames) == 32
+    assert set(frames) == (taken or {int(kept / 33 * i) for i in range(1, 33)})
+
+
 @pytest.mark.shared
 def test_official_stamps_follow_from_the_length(shared_data):
     exact, worst, videos = 0, 0.0, 0
