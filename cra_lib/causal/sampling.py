@@ -1,7 +1,6 @@
 """Sample both confounder dictionaries from the training data, and describe them in a card.
 
-Files (safetensors): ``centres`` [K, 8, N] (language) or [K, F] (vision) float32, and ``counts``
-[K] int64, the training items nearest to each centre. The card is a dict for confounders_card.json:
+The files are those of `cra_lib.data.confounders`. The card is a dict for confounders_card.json:
 sources with hashes, settings, counts, inertia, seconds per stage, and the nearest training items of
 every centre.
 """
@@ -18,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from cra_lib.causal.clusters import ArrayRows, Clusters, mini_batch_kmeans
+from cra_lib.causal.clusters import ArrayRows, Clusters, streaming_kmeans
 from cra_lib.causal.node_encoders import NodeEncoder, load_node_encoder
 from cra_lib.causal.parsing import RULES, Pair, ParsedPairs, load_pipeline, pairs_of, parse_pairs
 from cra_lib.causal.question_graphs import NODES, QuestionGraphs, build_graphs, coverage
 from cra_lib.config import CausalConfig
-from cra_lib.paths import atomic, require
+from cra_lib.data.confounders import write_confounders
+from cra_lib.paths import atomic
 from cra_lib.records import InputError, Question
 from cra_lib.video.features import FeatureStore
 
@@ -165,13 +165,8 @@ def _graph_rows(graphs: QuestionGraphs) -> ArrayRows:
 
 
 def _cluster(rows, cfg: CausalConfig, workers: int) -> Clusters:
-    return mini_batch_kmeans(
-        rows,
-        cfg.num_confounders,
-        seed=cfg.seed,
-        batch_size=cfg.batch_size,
-        n_init=cfg.n_init,
-        workers=workers,
+    return streaming_kmeans(
+        rows, cfg.num_confounders, seed=cfg.seed, batch_size=cfg.batch_size, workers=workers
     )
 
 
@@ -197,9 +192,7 @@ def _described(
     return {
         "num_confounders": len(clusters.centres),
         "seed": cfg.seed,
-        "n_init": cfg.n_init,
         "batch_size": cfg.batch_size,
-        "passes": clusters.passes,
         "reseeded": clusters.reseeded,
         "empty": int((clusters.counts == 0).sum()),
         "inertia": clusters.inertia,
@@ -208,42 +201,6 @@ def _described(
         "file": out.name,
         "sha256": _sha256(out),
     }
-
-
-def write_confounders(path: Path, centres: np.ndarray, counts: np.ndarray) -> None:
-    """Write a dictionary, whole or not at all; the same input gives the same bytes."""
-    from safetensors.numpy import save_file
-
-    with atomic(path) as partial:
-        save_file(
-            {
-                "centres": np.ascontiguousarray(centres, dtype=np.float32),
-                "counts": np.ascontiguousarray(counts, dtype=np.int64),
-            },
-            partial,
-        )
-
-
-def read_confounders(path: Path) -> np.ndarray:
-    """The centres of a dictionary: float32 [K, F] (vision) or [K, 8, N] (language).
-
-    Raises:
-        InputError: the file is missing, damaged, or holds something else.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    require(path, "Confounder dictionary", "Sample it with `cra confounders sample`.")
-    try:
-        tensors = load_file(path)
-    except SafetensorError as error:
-        raise InputError(f"{path}: not a safetensors file ({error}); sample it again.") from None
-    centres = tensors.get("centres")
-    if centres is None or centres.ndim not in {2, 3} or not np.isfinite(centres).all():
-        raise InputError(
-            f'{path}: expected finite "centres" [K, F] or [K, 8, N], found {sorted(tensors)}.'
-        )
-    return centres
 
 
 def write_card(path: Path, **parts: dict[str, Any]) -> None:

@@ -86,7 +86,7 @@ def compare(
 ) -> None:
     """Say how a dictionary of ours differs from one of the authors' release."""
     from cra_lib.causal.comparison import compare_dictionaries
-    from cra_lib.causal.sampling import read_confounders
+    from cra_lib.data.confounders import read_confounders
     from cra_lib.released import read_dictionary
 
     _, released = read_dictionary(theirs)

@@ -30,10 +30,12 @@ def import_released(
     language.safetensors.
     """
     from cra_lib import released
+    from cra_lib.data.confounders import write_confounders
 
     if source.suffix == ".npy":
         kind, centres = released.read_dictionary(source)
-        released.write_dictionary(out_dir / f"{kind}.safetensors", centres)
+        # The release keeps no cluster sizes.
+        write_confounders(out_dir / f"{kind}.safetensors", centres.numpy())
         typer.echo(f"{kind} confounders {list(centres.shape)} -> {out_dir}/{kind}.safetensors")
         return
     imported = released.import_checkpoint(source, out_dir)

@@ -16,7 +16,6 @@ from cra_lib.released.dictionaries import (
     read_dictionary,
     read_qa_graphs,
     read_visual_clusters,
-    write_dictionary,
 )
 
 __all__ = [
@@ -29,5 +28,4 @@ __all__ = [
     "read_dictionary",
     "read_qa_graphs",
     "read_visual_clusters",
-    "write_dictionary",
 ]

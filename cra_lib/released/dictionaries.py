@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
 from cra_lib.model.intervention import EDGES, NUM_NODES
-from cra_lib.paths import atomic
 from cra_lib.records import InputError
 from cra_lib.released.unpickle import StandIn, read_pickle
 
@@ -49,13 +47,6 @@ def read_dictionary(path: Path) -> tuple[str, torch.Tensor]:
     if isinstance(array, torch.Tensor) and array.ndim == 2:
         return "visual", _matrix(content, path)
     return "language", read_qa_graphs(path)
-
-
-def write_dictionary(path: Path, centres: torch.Tensor) -> None:
-    """Write centres as this library's confounder file; the release keeps no cluster sizes."""
-    counts = torch.zeros(len(centres), dtype=torch.int64)
-    with atomic(path) as partial:
-        save_file({"centres": centres.contiguous(), "counts": counts}, partial)
 
 
 def _as_tensor(content: Any) -> torch.Tensor | Any:

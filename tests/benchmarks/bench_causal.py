@@ -36,7 +36,7 @@ def measured(name: str):
 
 def language() -> None:
     """Parse, encode and cluster the open-ended training questions."""
-    from cra_lib.causal.clusters import ArrayRows, mini_batch_kmeans
+    from cra_lib.causal.clusters import ArrayRows, streaming_kmeans
     from cra_lib.causal.node_encoders import HashedEncoder
     from cra_lib.causal.parsing import load_pipeline, parse_pairs, read_pairs
     from cra_lib.causal.question_graphs import build_graphs
@@ -51,8 +51,8 @@ def language() -> None:
             graphs = build_graphs(parsed.components, HashedEncoder(768))
         rows = ArrayRows(graphs.take, len(graphs.nodes), graphs.width)
         with measured(f"cluster K = {K}"):
-            found = mini_batch_kmeans(rows, K, seed=SEED, workers=WORKERS)
-        print(f"  {len(graphs.texts)} texts, {found.passes} passes, inertia {found.inertia:.1f}")
+            found = streaming_kmeans(rows, K, seed=SEED, workers=WORKERS)
+        print(f"  {len(graphs.texts)} texts, inertia {found.inertia:.1f}")
 
 
 def speedup(sample: int = 200) -> None:
@@ -96,7 +96,7 @@ def speedup(sample: int = 200) -> None:
 
 def visual() -> None:
     """Stream features from disk; then scikit-learn with all of them in memory."""
-    from cra_lib.causal.clusters import mini_batch_kmeans
+    from cra_lib.causal.clusters import streaming_kmeans
     from cra_lib.causal.sampling import FrameRows
     from cra_lib.video.features import FeatureStore
 
@@ -106,8 +106,8 @@ def visual() -> None:
         with FeatureStore(path) as store:
             rows = FrameRows(store, store.video_ids)
             with measured(f"cluster {rows.num_rows} frames, K = {K}"):
-                found = mini_batch_kmeans(rows, K, seed=SEED, workers=WORKERS)
-            print(f"  {found.passes} passes, inertia {found.inertia:.1f}", flush=True)
+                found = streaming_kmeans(rows, K, seed=SEED, workers=WORKERS)
+            print(f"  inertia {found.inertia:.1f}", flush=True)
             everything = store.take(store.video_ids).reshape(-1, store.width)
         from sklearn.cluster import MiniBatchKMeans
 

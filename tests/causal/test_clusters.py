@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cra_lib.causal.clusters import ArrayRows, mini_batch_kmeans
+from cra_lib.causal.clusters import ArrayRows, streaming_kmeans
 from cra_lib.records import InputError
 
 
@@ -27,7 +27,7 @@ def mixture():
 
 
 def cluster(array, k=40, **options):
-    return mini_batch_kmeans(rows_of(array), k, **{"seed": 3, "batch_size": 512, **options})
+    return streaming_kmeans(rows_of(array), k, **{"seed": 3, "batch_size": 512, **options})
 
 
 @pytest.mark.parametrize("spread", [1.0, 3.0], ids=["overlapping", "well-separated"])
@@ -60,7 +60,7 @@ def test_the_seed_decides(mixture):
     assert cluster(mixture).centres.tobytes() != cluster(mixture, seed=4).centres.tobytes()
 
 
-def test_more_starts_do_no_harm_and_more_clusters_fit_better(mixture):
+def test_more_clusters_fit_better(mixture):
     assert cluster(mixture, k=60).inertia < cluster(mixture, k=10).inertia
 
 

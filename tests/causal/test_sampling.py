@@ -8,6 +8,7 @@ import pytest
 
 from cra_lib.causal import inspection, sampling
 from cra_lib.config import CausalConfig
+from cra_lib.data.confounders import read_confounders, write_confounders
 from cra_lib.evaluator.annotations import read_questions
 from cra_lib.records import InputError
 
@@ -36,8 +37,8 @@ def sample_both(files, workers=1):
 
 def test_dictionaries_have_the_promised_shapes(small_data):
     language, visual = sample_both(small_data)
-    graphs = sampling.read_confounders(small_data.language_confounders)
-    frames = sampling.read_confounders(small_data.visual_confounders)
+    graphs = read_confounders(small_data.language_confounders)
+    frames = read_confounders(small_data.visual_confounders)
     assert graphs.shape == (6, 8, 32)
     assert frames.shape == (6, 16)
     assert graphs.dtype == frames.dtype == np.float32
@@ -130,14 +131,14 @@ def test_too_many_confounders_are_refused(small_data):
 def test_damaged_dictionaries_are_refused(tmp_path, content):
     path = tmp_path / "visual.safetensors"
     with pytest.raises(InputError, match="not found"):
-        sampling.read_confounders(path)
+        read_confounders(path)
     path.write_bytes(content)
     with pytest.raises(InputError, match="sample it again"):
-        sampling.read_confounders(path)
+        read_confounders(path)
 
 
 def test_undefined_centres_are_refused(tmp_path):
     path = tmp_path / "visual.safetensors"
-    sampling.write_confounders(path, np.full((2, 3), np.nan), np.ones(2))
+    write_confounders(path, np.full((2, 3), np.nan), np.ones(2))
     with pytest.raises(InputError, match="finite"):
-        sampling.read_confounders(path)
+        read_confounders(path)

@@ -9,7 +9,6 @@ import types
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from cra_lib.model.intervention import EDGES
 from cra_lib.records import InputError
@@ -17,7 +16,6 @@ from cra_lib.released import (
     read_dictionary,
     read_qa_graphs,
     read_visual_clusters,
-    write_dictionary,
 )
 
 EDGE_INDEX = torch.tensor(EDGES).T
@@ -91,9 +89,6 @@ def test_visual_clusters(make, tmp_path):
     assert torch.equal(read_visual_clusters(path), centres)
     kind, again = read_dictionary(path)
     assert kind == "visual" and torch.equal(again, centres)
-    write_dictionary(tmp_path / "visual.safetensors", centres)
-    written = load_file(tmp_path / "visual.safetensors")
-    assert torch.equal(written["centres"], centres) and len(written["counts"]) == 7
 
 
 def test_numpy_object_array_of_arrays(tmp_path):
