@@ -32,8 +32,6 @@ class DataConfig(Section):
     """Frame encoder: clip-vit-l14, resnet50, swin_t, shapes-clip or pixels."""
     feature_width: int = Field(768, ge=1)
     """Width of one frame feature, D_feat."""
-    num_frames: int = Field(32, ge=2)
-    """Frames per video, T."""
     stamps: Literal["frame2time", "upbd"] = "frame2time"
     """Which official stamp file turns frame weights into seconds."""
     train_from: Literal["official", "nextoe"] = "official"
@@ -58,11 +56,9 @@ class CausalConfig(Section):
     num_confounders: int = Field(512, ge=1)
     """K, clusters per modality."""
     batch_size: int = Field(4096, ge=1)
-    """Rows per k-means step."""
+    """Rows that k-means holds at a time; only the rounding of the centres depends on it."""
     seed: int = 43
     """Seed of both clusterings (the release's)."""
-    n_init: int = Field(3, ge=1)
-    """Random starts; the best initialisation is kept."""
 
 
 class ModelConfig(Section):
@@ -81,7 +77,9 @@ class ModelConfig(Section):
     position_dropout: float = Field(0.3, ge=0, lt=1)
     """Dropout after the positional embedding."""
     dropout: float = Field(0.1, ge=0, lt=1)
-    """Dropout in the layers and in front of the video projection."""
+    """Dropout in the layers, in front of the video projection and of the Gaussian's head."""
+    attention_dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on the attention weights over the frames (0.3 in the release's Temp[CLIP])."""
     text_encoder: str = "roberta-base"
     """A transformers name or local folder, or "shapes-clip", the embedded dataset's tower."""
     max_pair_tokens: int = Field(38, ge=4)
@@ -100,8 +98,9 @@ class ModelConfig(Section):
     """Taps of the Gaussian filter; odd, so that it has a centre."""
     front_door: Literal["frames", "batch", "none"] = "frames"
     """Visual intervention: over the frames of its own video, over the batch (released), or none."""
-    back_door: Literal["applied", "unused", "none"] = "applied"
-    """Linguistic intervention: applied, built but never called (released), or none."""
+    back_door: Literal["applied", "query", "unused", "none"] = "applied"
+    """Linguistic intervention: on the query and the candidates, on the query alone (what the
+    release's interrupted line would do), built but never called (released), or none."""
     norm_scale: Literal["balanced", "ones"] = "balanced"
     """Initial scale of the interventions' norms: width^(-1/4), which starts logits (dot products of
     two normed vectors) at variance one; or (released) one, which starts them at the width."""
@@ -123,6 +122,8 @@ class TrainConfig(Section):
 
     epochs: int = Field(30, ge=1)
     """Passes over the training questions."""
+    drop_last: bool = False
+    """Leave out the last, smaller batch of an epoch (released)."""
     batch_size: int = Field(64, ge=1)
     """Questions per optimizer step and process."""
     learning_rate: float = Field(1e-5, gt=0)
@@ -132,7 +133,7 @@ class TrainConfig(Section):
     warmup_epochs: float = Field(1.0, ge=0)
     """Linear warm-up from zero, in epochs."""
     final_learning_rate_factor: float = Field(0.001, ge=0, le=1)
-    """Learning rate at the last step, relative to the peak."""
+    """Learning rate that the cosine ends at, one step after the last, relative to the peak."""
     clip_norm: float = Field(12.0, gt=0)
     """Gradient norm is clipped at this."""
     accumulate: int = Field(1, ge=1)
@@ -145,8 +146,6 @@ class TrainConfig(Section):
     """Processes per node."""
     num_nodes: int = Field(1, ge=1)
     """Machines."""
-    strategy: str = "auto"
-    """Lightning's strategy name."""
     compile: bool = False
     """torch.compile the model."""
     deterministic: bool | None = None
@@ -202,7 +201,7 @@ class SpanConfig(Section):
     gamma: float = Field(1.0, gt=0)
     """Gaussian: half width of the interval in units of width / sigma."""
     sigma: float = Field(9.0, gt=0)
-    """Gaussian: the width of the mask is divided by this."""
+    """Gaussian: divides the predicted width, in the interval and in the mask that NG, NG+ train."""
 
 
 class RunConfig(Section):
@@ -231,12 +230,17 @@ _RELEASED = {
         "back_door": "unused",
         "norm_scale": "ones",
     },
-    "train": {"alignment": "released", "distractors": "released"},
+    "train": {"alignment": "released", "distractors": "released", "drop_last": True},
     "span": {"windows": "released"},
 }
 _TEMP_CLIP = {
     "model": {"family": "temp-clip", "front_door": "none", "back_door": "none"},
     "train": {"alignment": "none"},
+}
+_RELEASED_TEMP_CLIP = {
+    "model": {"text_pooling": "padded", "question_stage_query": "question"}
+    | {"dropout": 0.3, "attention_dropout": 0.3},
+    "train": {"drop_last": True},
 }
 
 
@@ -270,12 +274,8 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "no-cma-released": _merge(_RELEASED, {"train": {"alignment": "none"}}),
     "no-causal-released": _merge(_RELEASED, _NO_CAUSAL),
     "no-vci-released": _merge(_RELEASED, {"model": {"front_door": "none"}}),
-    "post-hoc-released": _merge(_TEMP_CLIP, _NO_STAGE, {"model": {"text_pooling": "padded"}}),
-    "ng+-released": _merge(
-        _TEMP_CLIP,
-        _GAUSSIAN,
-        {"model": {"text_pooling": "padded", "question_stage_query": "question"}},
-    ),
+    "post-hoc-released": _merge(_TEMP_CLIP, _RELEASED_TEMP_CLIP, _NO_STAGE),
+    "ng+-released": _merge(_TEMP_CLIP, _RELEASED_TEMP_CLIP, _GAUSSIAN),
 }
 """Variant name -> what it changes. Every row of the paper's tables is one name."""
 TRAINED = tuple(name for name in VARIANTS if name != "random")
@@ -359,13 +359,17 @@ def save_config(config: RunConfig, path: Path) -> None:
     )
 
 
-def load_config(path: Path) -> RunConfig:
-    """Read what `save_config` wrote.
+_RETIRED = (("data", "num_frames"), ("causal", "n_init"), ("train", "strategy"))
+"""Settings that are no more; the config.yaml of an older run may still name them."""
 
-    Raises:
-        InputError: the file is missing or holds an unknown or bad setting.
-    """
+
+def load_config(path: Path) -> RunConfig:
+    """Read what `save_config` wrote, now or earlier; an InputError names an unknown setting."""
+    given = read_profile(path)
+    for section, name in _RETIRED:
+        if isinstance(given.get(section), dict):
+            given[section].pop(name, None)
     try:
-        return RunConfig(**read_profile(path))
+        return RunConfig(**given)
     except ValidationError as error:
         raise InputError(f"{path}: {_explain(error)}") from None

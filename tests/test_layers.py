@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -139,6 +140,66 @@ SECTIONS = {
 }
 
 
+SECTION_OF = {name.removesuffix("Config").lower(): name for name in SECTIONS}
+"""Attribute of a `RunConfig` -> the class of that section."""
+TYPES = {**{name: name for name in SECTIONS}, "SpanSettings": "SpanConfig"}
+"""Annotation of a parameter -> the section that it holds."""
+
+
+def section_of(node: ast.AST | None, bound: dict[str, str]) -> str | None:
+    """The section that an expression is: a name bound to one, or `config.train` and its like."""
+    if isinstance(node, ast.Name):
+        return bound.get(node.id)
+    if not isinstance(node, ast.Attribute) or node.attr not in SECTION_OF:
+        return None
+    owner = node.value
+    name = owner.id if isinstance(owner, ast.Name) else getattr(owner, "attr", "")
+    return SECTION_OF[node.attr] if name == "config" else None
+
+
+def bindings(function: ast.AST, outer: dict[str, str]) -> dict[str, str]:
+    """Names that hold a section inside a function: annotated parameters and assignments."""
+    bound = dict(outer)
+    arguments = getattr(function, "args", None)
+    for argument in (
+        [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs] if arguments else ()
+    ):
+        bound.pop(argument.arg, None)
+        annotation = argument.annotation
+        if isinstance(annotation, ast.Name) and annotation.id in TYPES:
+            bound[argument.arg] = TYPES[annotation.id]
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign):
+            target, value = node.targets[0], node.value
+            both = isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
+            pairs = zip(target.elts, value.elts, strict=True) if both else [(target, value)]
+            for name, given in pairs:
+                if isinstance(name, ast.Name) and (section := section_of(given, bound)):
+                    bound[name.id] = section
+    return bound
+
+
+def readings(tree: ast.AST, outer: dict[str, str] | None = None) -> set[tuple[str, str]]:
+    """(section, setting) of every setting that a module reads from its own section."""
+    bound, found, waiting = bindings(tree, outer or {}), set(), [*ast.iter_child_nodes(tree)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            found |= readings(node, bound)
+            continue
+        if isinstance(node, ast.Attribute) and (section := section_of(node.value, bound)):
+            found.add((section, node.attr))
+        waiting += ast.iter_child_nodes(node)
+    return found
+
+
+@cache
+def settings_read() -> set[tuple[str, str]]:
+    """Every setting that some module reads."""
+    sources = [path.read_text(encoding="utf-8") for path in MODULES if path.name != "config.py"]
+    return set().union(*(readings(ast.parse(source)) for source in sources))
+
+
 @pytest.mark.parametrize(
     ("section", "knob"), [(s, knob) for s, cls in SECTIONS.items() for knob in cls.model_fields]
 )
@@ -149,8 +210,24 @@ def test_every_setting_is_read_and_documented(section, knob):
         knob in inspect.signature(dataset.load_reader()).parameters for dataset in DATASETS.values()
     ):
         return  # a reader asks for it by name
-    users = [p for p in MODULES if p.name != "config.py"]
-    pattern = re.compile(rf"\.{knob}\b")
-    assert any(pattern.search(p.read_text(encoding="utf-8")) for p in users), (
-        f"{section}.{knob} is read nowhere"
-    )
+    assert (section, knob) in settings_read(), f"{section}.{knob} is read nowhere"
+
+
+def test_an_attribute_of_another_object_is_no_reading(tmp_path):
+    """`store.num_frames` is not `config.data.num_frames`, and `other.train` is no settings."""
+    source = """
+def fit(config, store, cfg: ModelConfig):
+    train, rest = config.train, config.span
+    def inner():
+        return train.epochs, store.width
+    return store.heads, cfg.layers, config.data.encoder, store.data.bias, rest.reach
+
+def draw(train, cfg):
+    return train.seed, cfg.width
+"""
+    assert readings(ast.parse(source)) == {
+        ("TrainConfig", "epochs"),
+        ("ModelConfig", "layers"),
+        ("DataConfig", "encoder"),
+        ("SpanConfig", "reach"),
+    }

@@ -69,7 +69,8 @@ class Batch(NamedTuple):
     num_questions: int
     """Questions n of this step over all processes, fillers left out."""
     negatives: Tensor
-    """[n, M] for each question of the step, others of it (released alignment); M may be 0."""
+    """[2, n, M] for each question of the step, others of it: drawn anew for the answer and for the
+    question stage, as released. M is 0 for any other alignment."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ class EpochPlan(NamedTuple):
     """[N] the questions in the order they are taken."""
     candidates: Candidates
     negatives: np.ndarray
-    """[N, M] uniform numbers that become places in a step's batch."""
+    """[2, N, M] uniform numbers that become places in a step's batch."""
 
 
 class TrainingBatches:
@@ -189,6 +190,10 @@ class TrainingBatches:
         chunk_tokens: tokens of one call of the text encoder, about.
         fixed_width: pad texts to their limits (released pooling).
         num_negatives: negatives to draw for each question (released alignment).
+        drop_last: leave out the last, smaller step of an epoch, as the release's loader does.
+
+    Raises:
+        InputError: fewer questions than one step takes, and ``drop_last``.
     """
 
     def __init__(
@@ -204,15 +209,24 @@ class TrainingBatches:
         chunk_tokens: int = 1024,
         fixed_width: bool = False,
         num_negatives: int = 0,
+        drop_last: bool = False,
     ):
         self.split, self.sampler, self.seed = split, sampler, seed
         self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
         self.question_stage, self.chunk_tokens = question_stage, chunk_tokens
         self.fixed_width, self.num_negatives = fixed_width, num_negatives
+        self.drop_last = drop_last
+        if not len(self):
+            raise InputError(
+                f"{len(split)} training questions do not fill one step of "
+                f"{batch_size * world_size}, and train.drop_last leaves smaller ones out; "
+                "lower train.batch_size or set train.drop_last to false."
+            )
 
     def __len__(self) -> int:
-        """Steps of an epoch; the last may be smaller."""
-        return -(-len(self.split) // (self.batch_size * self.world_size))
+        """Steps of an epoch; the last may be smaller, or is left out."""
+        whole, rest = divmod(len(self.split), self.batch_size * self.world_size)
+        return whole + (rest > 0 and not self.drop_last)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch (counted from 0), from step ``start`` on."""
@@ -225,7 +239,7 @@ class TrainingBatches:
         generator = np.random.default_rng([self.seed, epoch])
         order, candidates = generator.permutation(len(self.split)), self.sampler.draw(generator)
         # Whether negatives are drawn or not must not change the texts: they come last.
-        others = generator.random((len(order), self.num_negatives), np.float32)
+        others = generator.random((2, len(order), self.num_negatives), np.float32)
         return EpochPlan(order, candidates, others)
 
     def batch(self, plan: EpochPlan, step: int) -> Batch:
@@ -255,7 +269,7 @@ class TrainingBatches:
             pair_text_ids=torch.from_numpy(own * len(split.texts.answers) + right),
             weights=torch.from_numpy(weights),
             num_questions=min(together, len(order) - step * together),
-            negatives=_negatives(others[step * together : (step + 1) * together]),
+            negatives=draw_negatives(others[:, step * together : (step + 1) * together]),
         )
 
     def _share(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -268,10 +282,11 @@ class TrainingBatches:
         return filled[mine], weights[mine]
 
 
-def _negatives(uniform: np.ndarray) -> Tensor:
-    """[n, M] numbers in [0, 1) to [n, M] places in 0..n-1 other than the row's own."""
-    count = len(uniform)
-    places = (uniform * max(count - 1, 1)).astype(np.int64)
+def draw_negatives(uniform: np.ndarray) -> Tensor:
+    """[..., n, M] numbers in [0, 1) to as many places in 0..n-1, none of them the row's own."""
+    count = uniform.shape[-2]
+    # In float32 the product of a number just below one may round up to the bound itself.
+    places = np.minimum(uniform * (count - 1), max(count - 2, 0)).astype(np.int64)
     return torch.from_numpy((places + (places >= np.arange(count)[:, None])) % count)
 
 

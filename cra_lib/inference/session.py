@@ -40,7 +40,7 @@ class VideoSession:
         frame_times: seconds of each frame [T].
         duration: seconds; None guesses it from the frames, which are centred in the video.
         tokenizer: None loads the one of the model's text encoder.
-        span: how weights become seconds.
+        span: how weights become seconds; None: the defaults, with the model's own ``sigma``.
 
     Raises:
         InputError: features of another width, with NaN, or not one for each frame time.
@@ -56,7 +56,8 @@ class VideoSession:
         tokenizer=None,
         span: SpanConfig | None = None,
     ):
-        self.model, self.span = model.eval(), span or SpanConfig()
+        self.model = model.eval()
+        self.span = span or SpanConfig(sigma=getattr(model, "sigma", SpanConfig().sigma))
         self.tokenizer = tokenizer or load_tokenizer(model.settings.text_encoder)
         self.frame_times = np.asarray(frame_times, dtype=float)
         if self.frame_times.ndim != 1 or len(self.frame_times) != len(features):

@@ -19,7 +19,11 @@ GROUNDERS = {
 }
 SMOOTHERS = {"sum": grounding.SumSmoother, "softmax": grounding.SoftmaxSmoother}
 FRONT_DOORS = {"frames": intervention.FrontDoor, "batch": intervention.BatchFrontDoor}
-BACK_DOORS = {"applied": intervention.BackDoor, "unused": intervention.UncalledBackDoor}
+BACK_DOORS = {
+    "applied": intervention.BackDoor,
+    "query": intervention.QueryBackDoor,
+    "unused": intervention.UncalledBackDoor,
+}
 NORM_SCALES = {"balanced": lambda width: width**-0.25, "ones": lambda width: 1.0}
 BASELINES = {"post-hoc": temp_clip.TempCLIP, "gaussian": temp_clip.GaussianTempCLIP}
 
@@ -34,6 +38,7 @@ def build_model(
     graphs: Graphs = None,
     backbone: nn.Module | None = None,
     feature_width: int | None = None,
+    mask_sigma: float = 9.0,
 ) -> CRA | temp_clip.TempCLIP:
     """The model that the settings describe, with random weights but for its text encoder.
 
@@ -42,6 +47,7 @@ def build_model(
         graphs: confounder graphs of the back-door; without one they are not needed.
         backbone: the text encoder; None loads ``cfg.text_encoder``. Its pooler is dropped.
         feature_width: width of a frame feature; None: that of ``visual``, else CLIP's 768.
+        mask_sigma: NG and NG+ only, ``span.sigma``: divides the predicted width of the mask.
 
     Raises:
         InputError: widths that do not fit, a missing dictionary, absent text weights.
@@ -58,7 +64,8 @@ def build_model(
         "dropout": cfg.dropout,
     }
     if cfg.family == "temp-clip":
-        model = BASELINES[cfg.baseline](**_frames(cfg, feature_width), **shared)
+        mask = {"sigma": mask_sigma} if cfg.baseline == "gaussian" else {}
+        model = BASELINES[cfg.baseline](**_frames(cfg, feature_width), **shared, **mask)
     else:
         parts = {**_grounding(cfg, feature_width), **_interventions(cfg, visual, graphs)}
         model = CRA(**parts, **shared)
@@ -81,7 +88,7 @@ def _check(cfg: ModelConfig, feature_width: int, visual: Centres, graphs: Graphs
             f"Visual confounders are {visual.shape[1]} wide, frame features {feature_width}; "
             "sample them again from these features."
         )
-    if cfg.back_door == "applied" and graphs is None:
+    if cfg.back_door in ("applied", "query") and graphs is None:
         raise InputError("The back-door needs language confounders; sample them first.")
 
 
@@ -97,7 +104,7 @@ def _text(cfg: ModelConfig, backbone: nn.Module) -> text.TextEncoder:
 
 def _frames(cfg: ModelConfig, feature_width: int) -> dict[str, object]:
     """The frame side of a baseline."""
-    sizes = cfg.width, cfg.ffn_width, cfg.heads, cfg.dropout
+    sizes = cfg.width, cfg.ffn_width, cfg.heads, cfg.dropout, cfg.attention_dropout
     return {
         "frames": temp_clip.PositionedFrames(feature_width, cfg.width, cfg.position_dropout),
         "layers": [temp_clip.PostNormLayer(*sizes) for _ in range(cfg.layers)],
@@ -109,7 +116,7 @@ def _grounding(cfg: ModelConfig, feature_width: int) -> dict[str, nn.Module]:
     if not cfg.sees_video:
         blank, uniform = video.BlankVideo(cfg.width), grounding.UniformGrounder()
         return {"video": blank, "grounder": uniform, "smoother": nn.Identity()}
-    sizes = cfg.width, cfg.ffn_width, cfg.heads, cfg.dropout
+    sizes = cfg.width, cfg.ffn_width, cfg.heads, cfg.dropout, cfg.attention_dropout
     embed = video.FrameEmbedding(feature_width, cfg.width, cfg.position_dropout)
     layers = [video.EncoderLayer(*sizes) for _ in range(cfg.layers)]
     return {

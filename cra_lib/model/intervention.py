@@ -70,6 +70,13 @@ class BackDoor(nn.Module):
         return scores.softmax(dim=-1).to(text.dtype) @ self.value(confounders)
 
 
+class QueryBackDoor(BackDoor):
+    """Acts on queries [B, D] alone, as the release's interrupted line would have."""
+
+    def forward(self, text: Any) -> Any:
+        return super().forward(text) if text.ndim == 2 else text
+
+
 class UncalledBackDoor(BackDoor):
     """Built, saved and never called, as released: the text passes as it is."""
 

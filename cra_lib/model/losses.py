@@ -32,9 +32,19 @@ def weighted(losses: dict[str, Loss], weights: dict[str, float] = LOSS_WEIGHTS) 
     return sum(weights[name] * value for name, value in losses.items())
 
 
-def answer_loss(answer_logits: Float[Tensor, "B C"], truth_index: Ids) -> Loss:
-    """Cross-entropy of the right candidate, in both stages; an index of -1 does not count."""
-    return F.cross_entropy(answer_logits, truth_index, ignore_index=-1)
+def answer_loss(
+    answer_logits: Float[Tensor, "B C"],
+    truth_index: Ids,
+    weights: Float[Tensor, "B"] | None = None,
+) -> Loss:
+    """Mean cross-entropy of the right candidate, in both stages; an index of -1 does not count.
+
+    Args:
+        weights: of each sample in the mean (`data.batches.Batch.weights`); None weighs all alike.
+    """
+    misses = F.cross_entropy(answer_logits, truth_index, reduction="none", ignore_index=-1)
+    weighed = misses if weights is None else misses * weights
+    return weighed.sum() / (truth_index != -1).sum()
 
 
 def _alone(local: Tensor) -> Tensor:
@@ -70,16 +80,6 @@ def alignment_loss(
     return (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)) / 2
 
 
-def draw_negatives(
-    batch_size: int, num_negatives: int = 32, generator: torch.Generator | None = None
-) -> Int[Tensor, "B M"]:
-    """For each anchor, samples of the rest of the batch, with replacement; none if alone."""
-    if batch_size == 1:
-        return torch.zeros(1, 0, dtype=torch.long)
-    others = torch.randint(batch_size - 1, (batch_size, num_negatives), generator=generator)
-    return others + (others >= torch.arange(batch_size)[:, None])  # skip the anchor itself
-
-
 def released_alignment_loss(
     evidence: Vector,
     texts: Vector,
@@ -90,7 +90,7 @@ def released_alignment_loss(
 
     Args:
         evidence: `ModelOutput.evidence`, the segment after the intervention.
-        negatives: positions in the batch (as `draw_negatives` gives), or evidence itself.
+        negatives: positions in the batch (drawn in `data.batches`), or evidence itself.
     """
     if not negatives.is_floating_point():
         negatives = evidence[negatives.to(evidence.device)]

@@ -3,9 +3,11 @@
 ``config.json``::
 
     {"format": "cra-lib 1", "settings": {every model setting}, "feature_width": 768,
-     "visual": [512, 768], "graphs": [512, 8, 768], "text": {the text encoder's own configuration}}
+     "visual": [512, 768], "graphs": [512, 8, 768], "text": {the text encoder's own configuration},
+     "mask_sigma": 9.0}
 
 ``visual`` and ``graphs`` are the shapes of the confounder dictionaries; null where there is none.
+``mask_sigma`` is the run's ``span.sigma``, in NG and NG+ only; a folder without it was made with 9.
 """
 
 from __future__ import annotations
@@ -42,6 +44,8 @@ def save_pretrained(model: nn.Module, folder: Path) -> None:
         "graphs": _shape(state, "back_door.graphs"),
         "text": model.text.backbone.config.to_dict(),
     }
+    if (sigma := getattr(model, "sigma", None)) is not None:  # NG and NG+
+        config["mask_sigma"] = sigma
     with atomic(folder / WEIGHTS) as partial:
         save_file(state, partial, metadata={"format": "pt"})
     with atomic(folder / CONFIG) as partial:
@@ -161,8 +165,15 @@ def _build(config: dict, folder: Path, build: Callable[..., nn.Module]) -> nn.Mo
         text = transformers.AutoConfig.for_model(**config["text"])
         shapes = (config["visual"], config["graphs"])
         visual, graphs = (None if shape is None else torch.zeros(shape) for shape in shapes)
-        width = config["feature_width"]
+        width, mask_sigma = config["feature_width"], float(config.get("mask_sigma", 9.0))
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise InputError(f"{folder / CONFIG}: a setting is missing or wrong ({error}).") from None
     backbone = transformers.AutoModel.from_config(text)
-    return build(settings, visual=visual, graphs=graphs, backbone=backbone, feature_width=width)
+    return build(
+        settings,
+        visual=visual,
+        graphs=graphs,
+        backbone=backbone,
+        feature_width=width,
+        mask_sigma=mask_sigma,
+    )

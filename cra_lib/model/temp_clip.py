@@ -46,9 +46,11 @@ class PositionedFrames(nn.Module):
 class PostNormLayer(nn.Module):
     """norm(x + attend(x)), then norm(x + drop(W2 gelu(W1 x)))."""
 
-    def __init__(self, width: int, ffn_width: int, heads: int, dropout: float):
+    def __init__(
+        self, width: int, ffn_width: int, heads: int, dropout: float, attention_dropout: float = 0.0
+    ):
         super().__init__()
-        self.attention = Attention(width, heads)
+        self.attention = Attention(width, heads, attention_dropout)
         self.attention_norm = nn.LayerNorm(width, eps=1e-12)
         self.expand = nn.Linear(width, ffn_width)
         self.contract = nn.Linear(ffn_width, width)
@@ -125,9 +127,12 @@ class TempCLIP(GroundedModel):
 
 
 class GaussianTempCLIP(TempCLIP):
-    """NG and NG+: a first pass with the query predicts a Gaussian that masks a second pass."""
+    """NG and NG+: a first pass with the query predicts a Gaussian that masks a second pass.
 
-    def __init__(self, *, width: int, dropout: float, sigma: float = 9.0, **parts):
+    ``sigma`` divides the predicted width; `spans.gaussian_spans` should take the same one.
+    """
+
+    def __init__(self, *, width: int, dropout: float, sigma: float, **parts):
         super().__init__(width=width, dropout=dropout, **parts)
         self.locate_attention = AdditivePooling(width)
         self.locate = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, 2))

@@ -63,11 +63,11 @@ class UnbiasedNorm(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head softmax attention without attention dropout."""
+    """Multi-head softmax attention; ``dropout`` falls on its weights."""
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, heads: int, dropout: float = 0.0):
         super().__init__()
-        self.heads = heads
+        self.heads, self.dropout = heads, dropout
         self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
 
     def forward(
@@ -81,17 +81,20 @@ class Attention(nn.Module):
         pairs = ((self.query, query), (self.key, key), (self.value, value))
         split = [part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part, x in pairs]
         mask = None if bias is None else bias[:, None, None, :].to(split[0].dtype)
-        mixed = F.scaled_dot_product_attention(*split, attn_mask=mask)
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(*split, attn_mask=mask, dropout_p=dropout)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
 class EncoderLayer(nn.Module):
     """x + drop(attend(norm x)), then x + drop(W2 drop(relu(W1 norm x)))."""
 
-    def __init__(self, width: int, ffn_width: int, heads: int, dropout: float):
+    def __init__(
+        self, width: int, ffn_width: int, heads: int, dropout: float, attention_dropout: float = 0.0
+    ):
         super().__init__()
         self.attention_norm = UnbiasedNorm(width)
-        self.attention = Attention(width, heads)
+        self.attention = Attention(width, heads, attention_dropout)
         self.ffn_norm = UnbiasedNorm(width)
         self.expand = nn.Linear(width, ffn_width)
         self.contract = nn.Linear(ffn_width, width)

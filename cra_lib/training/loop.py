@@ -101,7 +101,7 @@ def _set_learning_rate(engine: Engine, step: int) -> None:
     factor = learning_rate_factor(
         step,
         warmup_steps=round(train.warmup_epochs * per_epoch),
-        total_steps=train.epochs * per_epoch - 1,
+        total_steps=train.epochs * per_epoch,
         final_factor=train.final_learning_rate_factor,
     )
     for group in engine.optimizer.param_groups:

@@ -12,6 +12,8 @@ def learning_rate_factor(
 
     Args:
         step: counted from 0; the first step of a warm-up moves nothing, as released.
+        total_steps: of the whole training; the cosine ends one step past the last one, as recorded
+            from the release.
         final_factor: the value at ``total_steps``, where the cosine ends.
 
     >>> [learning_rate_factor(s, warmup_steps=2, total_steps=4) for s in (0, 1, 2, 4)]

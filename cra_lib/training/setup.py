@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from cra_lib.config import RunConfig, TrainConfig
 from cra_lib.data.batches import Split, TrainingBatches
+from cra_lib.data.confounders import read_confounders
 from cra_lib.data.distractors import DistractorSampler
 from cra_lib.inference.fabric import DDPStrategy, Fabric
 from cra_lib.inference.predict import Evaluation, chunk_tokens, is_padded
 from cra_lib.model import build_model
-from cra_lib.paths import DataFiles, require
+from cra_lib.paths import DataFiles
 from cra_lib.records import InputError
 
 
@@ -71,8 +71,6 @@ def open_fabric(train: TrainConfig) -> Fabric:
             "A notebook kernel cannot be split into several processes; "
             "train with `cra train`, or set train.devices to 1."
         )
-    if train.strategy not in ("auto", "ddp"):
-        raise InputError(f"train.strategy should be auto or ddp, got {train.strategy!r}.")
     # The released variants have parameters that never get a gradient.
     strategy = DDPStrategy(find_unused_parameters=True) if several else "auto"
     fabric = Fabric(
@@ -133,27 +131,26 @@ def new_model(config: RunConfig, data: DataFiles) -> nn.Module:
     """A model at the start of training, its random weights fixed by the run's seed.
 
     Raises:
-        InputError: confounders that are needed but not sampled yet, or that do not fit.
+        InputError: confounders that are needed but not sampled yet, damaged, or that do not fit.
     """
     torch.manual_seed(config.seed)
     visual = graphs = None
     if config.model.front_door != "none":
-        visual = _centres(data.visual_confounders, "Visual confounders")
+        visual = torch.from_numpy(read_confounders(data.visual_confounders, "visual"))
     if config.model.back_door != "none":
-        graphs = _centres(data.language_confounders, "Language confounders")
+        graphs = torch.from_numpy(read_confounders(data.language_confounders, "language"))
     model = build_model(
-        config.model, visual=visual, graphs=graphs, feature_width=config.data.feature_width
+        config.model,
+        visual=visual,
+        graphs=graphs,
+        feature_width=config.data.feature_width,
+        mask_sigma=config.span.sigma,
     )
     if config.train.compile:
         # Texts and videos carry nearly all of the work; their shapes change from step to step.
         model.encode_text = torch.compile(model.encode_text, dynamic=True)
         model.encode_video = torch.compile(model.encode_video, dynamic=True)
     return model
-
-
-def _centres(path, what: str) -> Tensor:
-    require(path, what, "Sample them first: `cra sample` or notebook 02.")
-    return load_file(path)["centres"]
 
 
 def new_optimizer(model: nn.Module, train: TrainConfig) -> torch.optim.Optimizer:
@@ -194,4 +191,5 @@ def training_batches(config: RunConfig, split: Split, fabric: Fabric) -> Trainin
         chunk_tokens=chunk_tokens(config, fabric.device),
         fixed_width=is_padded(config),
         num_negatives=train.num_negatives if train.alignment == "released" else 0,
+        drop_last=train.drop_last,
     )

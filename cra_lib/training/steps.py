@@ -7,11 +7,10 @@ from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cra_lib.data.batches import Batch
-from cra_lib.model.losses import alignment_loss, released_alignment_loss
+from cra_lib.model.losses import alignment_loss, answer_loss, released_alignment_loss
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,8 @@ class Stage(NamedTuple):
     """[B] number of the true one's text."""
     asked_index: Tensor | None
     """[B] where the question itself stands among the candidates, if it is one of them."""
+    negatives: Tensor
+    """[n, M] for each question of the step, others of it (released alignment)."""
 
 
 def step_losses(model: nn.Module, batch: Batch, objective: Objective) -> dict[str, Tensor]:
@@ -50,34 +51,40 @@ def step_losses(model: nn.Module, batch: Batch, objective: Objective) -> dict[st
     video = model.encode_video(batch.features)
     texts = torch.cat([model.encode_text(chunk.tokens, chunk.keep) for chunk in batch.chunks])
     stages = [
-        Stage("answer", batch.pair_rows, batch.answer_index, batch.pair_text_ids, None),
+        Stage(
+            "answer",
+            batch.pair_rows,
+            batch.answer_index,
+            batch.pair_text_ids,
+            None,
+            batch.negatives[0],
+        ),
         Stage(
             "question",
             batch.question_rows,
             batch.question_index,
             batch.question_text_ids,
             batch.question_index,
+            batch.negatives[1],
         ),
     ]
     losses = {}
     for stage in stages[: 1 + objective.question_stage]:
         candidates = texts[stage.rows]
         output = model(video, candidates, model.query_of(candidates, stage.asked_index))
-        misses = F.cross_entropy(output.answer_logits.float(), stage.index, reduction="none")
-        losses[stage.name] = (misses * batch.weights).mean()
+        logits = output.answer_logits.float()
+        losses[stage.name] = answer_loss(logits, stage.index, batch.weights)
         if objective.alignment != "none":
             rows = torch.arange(len(candidates), device=candidates.device)
             truth = candidates[rows, stage.index]
             # As described, the segment is aligned before the intervention; as released, after it.
             aligned = output.evidence if objective.alignment == "released" else output.grounded
-            losses[f"alignment_{stage.name}"] = _alignment(
-                aligned, truth, stage.text_ids, batch, objective
-            )
+            losses[f"alignment_{stage.name}"] = _alignment(aligned, truth, stage, batch, objective)
     return losses
 
 
 def _alignment(
-    aligned: Tensor, truth: Tensor, text_ids: Tensor, batch: Batch, objective: Objective
+    aligned: Tensor, truth: Tensor, stage: Stage, batch: Batch, objective: Objective
 ) -> Tensor:
     """The alignment loss over the step's questions of all processes."""
     if batch.num_questions == 1:
@@ -91,9 +98,11 @@ def _alignment(
 
     if objective.alignment == "released":
         return released_alignment_loss(
-            gather(aligned), gather(truth), batch.negatives, objective.temperature
+            gather(aligned), gather(truth), stage.negatives, objective.temperature
         )
-    return alignment_loss(aligned, truth, batch.video_ids, text_ids, objective.temperature, gather)
+    return alignment_loss(
+        aligned, truth, batch.video_ids, stage.text_ids, objective.temperature, gather
+    )
 
 
 def gather_rows(local: Tensor) -> Tensor:

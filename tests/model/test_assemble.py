@@ -87,6 +87,19 @@ def test_other_text_encoders_from_a_local_folder(kind, tmp_path):
     assert all(p.grad is not None for p in model.text.parameters())
 
 
+def test_mask_of_the_gaussian_baselines_has_the_width_it_is_built_with(tiny):
+    """One value divides the predicted width in the mask and in the interval."""
+    config = run_config("shapes", "ng+", overrides={"model": SMALL}).model
+    model = build_model(config, backbone=tiny.backbone(), feature_width=12, mask_sigma=3.0).eval()
+    frames, gaussian = torch.randn(1, 16, 16), torch.tensor([[0.5, 0.3]])
+    narrow = build_model(config, backbone=tiny.backbone(), feature_width=12).eval()
+    narrow.load_state_dict(model.state_dict())
+    assert (model.sigma, narrow.sigma) == (3.0, 9.0)
+    assert not torch.equal(
+        model.mask_frames(frames, gaussian), narrow.mask_frames(frames, gaussian)
+    )
+
+
 def test_size_of_the_paper():
     """143.9 M, and 144.8 M with what the release builds and never reads; the paper says 145 M."""
     from cra_lib.model.parameters import UNUSED_IN_RELEASE

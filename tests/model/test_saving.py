@@ -43,6 +43,18 @@ def test_every_variant_comes_back(variant, tmp_path):
         assert torch.equal(tensor, again.state_dict()[name]), name
 
 
+def test_the_mask_of_the_gaussian_baselines_comes_back(tmp_path):
+    model = build("ng+")
+    model.sigma = 4.0
+    model.save_pretrained(tmp_path)
+    assert GroundedModel.from_pretrained(tmp_path).sigma == 4.0
+    path = tmp_path / "config.json"
+    older = json.loads(path.read_text())
+    del older["mask_sigma"]  # folders of earlier versions
+    path.write_text(json.dumps(older))
+    assert GroundedModel.from_pretrained(tmp_path).sigma == 9.0
+
+
 def test_folder_is_deterministic_and_has_a_card(tmp_path):
     model = build("cra")
     for name in ("one", "two"):

@@ -167,6 +167,38 @@ def test_sigma_stays_finite_and_positive_through_training(tiny, variant):
     assert torch.isfinite(tiny.run(model, batch).answer_logits).all()
 
 
+def test_as_interrupted_the_back_door_moves_the_query_alone(tiny):
+    batch, door = tiny.batch(), tiny.build("cra", back_door="query").back_door
+    query, candidates = torch.randn(4, 32), torch.randn(4, 5, 32)
+    assert not torch.equal(door(query), query) and torch.equal(door(candidates), candidates)
+    both, alone = (
+        tiny.run(tiny.build("cra", back_door=which).eval(), batch) for which in ("applied", "query")
+    )
+    close(both.frame_weights, alone.frame_weights)
+    assert (both.answer_logits - alone.answer_logits).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("variant", ["post-hoc-released", "ng+-released"])
+def test_as_released_the_baselines_drop_attention_weights(tiny, variant):
+    """0.3 on attention weights, feed-forward, projection and Gaussian head, in training alone."""
+    model, ours = tiny.build(variant), tiny.build(variant.removesuffix("-released"))
+    own = {
+        name: part.p
+        for name, part in model.named_modules()
+        if isinstance(part, torch.nn.Dropout) and not name.startswith(("text.", "frames."))
+    }
+    heads = {"locate.0"} if variant.startswith("ng") else set()
+    assert own == dict.fromkeys({"project.0", "layers.0.dropout", "layers.1.dropout"} | heads, 0.3)
+    assert {layer.attention.dropout for layer in model.layers} == {0.3}
+    assert {layer.attention.dropout for layer in ours.layers} == {0.0}
+    attention, x = model.layers[0].attention, torch.randn(2, 6, 32)
+    torch.manual_seed(0)
+    first, second = attention(x, x, x), attention(x, x, x)
+    assert not torch.equal(first, second)
+    attention.eval()
+    close(attention(x, x, x), attention(x, x, x))
+
+
 def test_blind_model_does_not_see(tiny):
     model, batch = tiny.build("blind").eval(), tiny.batch()
     first = tiny.run(model, batch)

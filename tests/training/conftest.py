@@ -30,7 +30,7 @@ class World(NamedTuple):
     def config(self, variant: str = "cra", seed: int = 7, **sections: dict) -> RunConfig:
         """Small settings; keyword arguments change a section's."""
         settings = {
-            "data": {"encoder": "clip-vit-l14", "feature_width": WIDTH, "num_frames": NUM_FRAMES},
+            "data": {"encoder": "clip-vit-l14", "feature_width": WIDTH},
             "model": {
                 "width": 16,
                 "ffn_width": 16,

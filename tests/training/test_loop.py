@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from cra_lib.config import load_config, save_config
 from cra_lib.paths import RunFiles
@@ -19,6 +22,8 @@ from cra_lib.records import InputError
 from cra_lib.training import STOPPED, fit, loop, setup
 from cra_lib.training.feed import in_background
 from cra_lib.training.log import HISTORY_COLUMNS
+
+GOLDEN = Path(__file__).parent.parent / "golden"
 
 
 def _quiet(line: str) -> None:
@@ -44,6 +49,20 @@ def _at_step(monkeypatch, step: int, act) -> None:
         inner(seed, current, rank)
 
     monkeypatch.setattr(loop, "seed_step", seed_step)
+
+
+def test_every_step_has_the_recorded_learning_rate(world, tmp_path):
+    """Not only the schedule's function: the rate that the optimizer holds when it takes a step."""
+    recorded = json.loads((GOLDEN / "07_lr_schedule.json").read_text())["warmup_5x3"]
+    rates = []
+    seen = register_optimizer_step_pre_hook(
+        lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"])
+    )
+    train = {"epochs": recorded["epochs"], "batch_size": 16, "learning_rate": recorded["base_lr"]}
+    fit(world.config(train=train), world.data, RunFiles(tmp_path), log=_quiet)
+    seen.remove()
+    steps = recorded["epochs"] * recorded["steps_per_epoch"]
+    assert rates == pytest.approx(recorded["lr_used_at_step"][:steps], rel=1e-9)
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +214,6 @@ def test_settings_of_another_run_are_refused(world, tmp_path, monkeypatch):
         ({"batch_size": 0}, "train.batch_size.*greater than or equal to 1"),
         ({"precision": "8-bit"}, "train.precision.*32-true"),
         ({"devices": 512}, "train.devices = 512, but this machine has"),
-        ({"strategy": "magic"}, "train.strategy should be auto or ddp"),
         ({"accelerator": "abacus"}, "train.accelerator should be auto, cpu or cuda"),
     ],
 )
@@ -203,6 +221,36 @@ def test_wrong_settings_are_one_sentence(world, tmp_path, settings, message):
     with pytest.raises(InputError, match=message) as error:
         fit(world.config(train=settings), world.data, RunFiles(tmp_path), log=_quiet)
     assert "\n" not in str(error.value)
+
+
+def test_one_width_of_the_mask_for_the_interval_and_the_model(world):
+    model = setup.new_model(world.config("ng+", span={"sigma": 5.0}), world.data)
+    assert model.sigma == 5.0
+
+
+@pytest.mark.parametrize("content", [b"", b"\x08" + 15 * b"\0" + b"{}", b"no tensors here"])
+@pytest.mark.parametrize("kind", ["visual", "language"])
+def test_damaged_confounders_are_one_sentence(own_world, content, kind):
+    path = getattr(own_world.data, f"{kind}_confounders")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"{kind}.safetensors: .*sample it again") as error:
+        setup.new_model(own_world.config(), own_world.data)
+    assert "\n" not in str(error.value)
+
+
+def test_confounders_of_the_other_kind_are_refused(own_world):
+    data = own_world.data
+    data.visual_confounders.replace(data.language_confounders)
+    shutil.copy(data.language_confounders, data.visual_confounders)
+    with pytest.raises(InputError, match=r"language.safetensors: expected finite .*\[K, 8, N\]"):
+        setup.new_model(own_world.config(), data)
+
+
+def test_settings_of_an_older_run_are_read(tmp_path, world):
+    path = tmp_path / "config.yaml"
+    save_config(world.config(), path)
+    path.write_text(path.read_text().replace("data:\n", "data:\n  num_frames: 32\n"))
+    assert load_config(path) == world.config()
 
 
 def test_emulated_bf16_is_warned_about(monkeypatch, world):
@@ -213,7 +261,7 @@ def test_emulated_bf16_is_warned_about(monkeypatch, world):
 
 def test_missing_inputs_are_named(own_world, tmp_path):
     own_world.data.visual_confounders.unlink()
-    with pytest.raises(InputError, match=r"Visual confounders not found at .*cra sample"):
+    with pytest.raises(InputError, match=r"Visual confounders not found .*cra confounders sample"):
         fit(own_world.config(), own_world.data, RunFiles(tmp_path), log=_quiet)
     own_world.data.segments("val").unlink()
     with pytest.raises(InputError, match="gsub_val.json"):

@@ -5,10 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cra_lib.config import TRAINED
-from cra_lib.data.batches import TrainingBatches, load_split, question_keys, read_paraphrases
+from cra_lib.data.batches import (
+    TrainingBatches,
+    draw_negatives,
+    load_split,
+    question_keys,
+    read_paraphrases,
+)
 from cra_lib.data.distractors import DistractorSampler
+from cra_lib.model import losses
 from cra_lib.model.text import load_tokenizer
 from cra_lib.records import InputError
 from cra_lib.training import Objective, step_losses
@@ -117,9 +126,45 @@ def test_candidates_point_at_their_own_texts(world):
 def test_drawn_negatives_are_others_of_the_step(world):
     for batch in _batches(_split(world), num_negatives=32).epoch(0):
         size = len(batch.questions)
-        assert batch.negatives.shape == (size, 32)
+        assert batch.negatives.shape == (2, size, 32)
         assert (batch.negatives != torch.arange(size)[:, None]).all()
         assert 0 <= int(batch.negatives.min()) and int(batch.negatives.max()) < size
+        assert not torch.equal(*batch.negatives)  # each stage has its own
+
+
+@given(size=st.integers(2, 70), value=st.floats(0, 1, exclude_max=True, width=32))
+def test_every_uniform_number_is_a_place_of_another(size, value):
+    places = draw_negatives(np.full((size, 1), value, np.float32))[:, 0]
+    assert (places != torch.arange(size)).all()
+    assert 0 <= int(places.min()) and int(places.max()) < size
+
+
+def test_the_last_smaller_batch_can_be_left_out(world):
+    batches = _batches(_split(world), drop_last=True)
+    sizes = [len(batch.questions) for batch in batches.epoch(0)]
+    assert sizes == [8] * 5 and len(batches) == 5
+    with pytest.raises(InputError, match="47 training questions do not fill one step of 48"):
+        _batches(_split(world), batch_size=48, drop_last=True)
+
+
+def test_released_variants_leave_it_out_and_no_other_does(world):
+    leaves_out = {name for name in TRAINED if world.config(name).train.drop_last}
+    assert leaves_out == {name for name in TRAINED if name.endswith("-released")}
+
+
+def test_training_takes_the_checked_losses(world, monkeypatch):
+    """The losses that recorded numbers hold are those that a step is made of."""
+    from cra_lib.training import steps
+
+    asked = []
+
+    def answer_loss(logits, truth, weights):
+        asked.append((logits.shape, weights))
+        return losses.answer_loss(logits, truth, weights)
+
+    monkeypatch.setattr(steps, "answer_loss", answer_loss)
+    found = _losses(world)
+    assert [shape for shape, _ in asked] == [(8, 5), (8, 5)] and found["answer"] > 0
 
 
 def test_paraphrases_are_read_and_bad_files_refused(own_world):

@@ -84,7 +84,7 @@ def _written_out(config, data) -> dict[str, torch.Tensor]:
         if step < per_epoch:
             factor = step / per_epoch
         else:
-            done = (step - per_epoch) / (train.epochs * per_epoch - 1 - per_epoch)
+            done = (step - per_epoch) / (train.epochs * per_epoch - per_epoch)
             factor = 0.001 + 0.999 * (1 + torch.cos(torch.tensor(torch.pi * done)).item()) / 2
         with torch.no_grad():
             for name, p in model.named_parameters():
