@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cra_lib.records import InputError
-from cra_lib.video.frames import probe, read_frames, write_video
+from cra_lib.video.frames import _instruction_set, probe, read_frames, write_video
 
 
 def _all_frames(path):
@@ -38,6 +38,20 @@ def test_probe_reads_what_was_written(tmp_path, make_video):
 def test_the_same_frames_give_the_same_bytes(tmp_path, make_video):
     first, second = (make_video(tmp_path / name, 20) for name in ("a.mp4", "b.mp4"))
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_encoder_keeps_to_avx2_where_there_is_more(tmp_path, make_video):
+    """x264 names the instruction sets that it uses when it starts."""
+    av.logging.set_level(av.logging.INFO)
+    try:
+        with av.logging.Capture() as lines:
+            make_video(tmp_path / "v.mp4", 4)
+    finally:
+        av.logging.set_level(None)
+    (used,) = [text for _, _, text in lines if "cpu capabilities" in text]
+    assert "AVX512" not in used
+    if _instruction_set():
+        assert "AVX2" in used
 
 
 def test_frames_that_do_not_fit_are_refused(tmp_path):
