@@ -174,9 +174,10 @@ class TrainConfig(Section):
     """Chance that a question's wrong answers are replaced by others of its class."""
     paraphrase_probability: float = Field(0.3, ge=0, le=1)
     """Chance that a question's text is replaced by a paraphrase, where there are any."""
-    select_by: Annotated[str, AfterValidator(one_of(HEADLINE))] = "Acc@QA"
-    """Validation metric that picks the best epoch, of `evaluator.metrics.HEADLINE`; ties go to the
-    later epoch."""
+    select_by: Annotated[str, AfterValidator(one_of((*HEADLINE, "last")))] = "Acc@QA"
+    """Validation metric that picks the epoch kept, of `evaluator.metrics.HEADLINE`; ties go to the
+    later epoch. "last" picks none and keeps the last one: where validation is small, picking adds
+    more chance than it removes."""
     patience: int | None = Field(None, ge=1)
     """Stop after this many epochs without a better one."""
     tensorboard: bool = False

@@ -214,7 +214,7 @@ def _train(engine: Engine, run: RunFiles, progress: Progress, log: Callable[[str
     ):
         row = _one_epoch(engine, run, progress)
         progress.history.append(row)
-        _keep(engine, run, progress, row[f"val_{train.select_by}"])
+        _keep(engine, run, progress, row)
         if is_first:
             write_history(run, progress.history)
             write_events(row)
@@ -277,10 +277,12 @@ def _validate(engine: Engine) -> dict[str, float]:
     return engine.fabric.broadcast(scores)
 
 
-def _keep(engine: Engine, run: RunFiles, progress: Progress, value: float) -> None:
-    """Write the checkpoint, and first the weights if this epoch is the best so far."""
-    is_first = engine.fabric.is_global_zero
-    if progress.best is None or value >= progress.best:
+def _keep(engine: Engine, run: RunFiles, progress: Progress, row: dict[str, Any]) -> None:
+    """Write the checkpoint, and first the weights if this epoch is the one to keep so far."""
+    is_first, select_by = engine.fabric.is_global_zero, engine.config.train.select_by
+    takes_last = select_by == "last"
+    value = row[f"val_{VALIDATED[0] if takes_last else select_by}"]
+    if takes_last or progress.best is None or value >= progress.best:
         progress.best, progress.best_epoch = value, progress.epoch
         if is_first:
             _save_model(engine.model, best_folder(run, progress.epoch))

@@ -186,6 +186,18 @@ def test_ties_go_to_the_later_epoch(world, tmp_path, monkeypatch):
     assert json.loads(run.runtime.read_text())["best_epoch"] == 2
 
 
+def test_without_picking_the_last_epoch_is_kept(world, tmp_path, monkeypatch):
+    values = iter([50.0, 60.0, 40.0])
+    monkeypatch.setattr(loop, "_validate", lambda engine: {"val_Acc@QA": next(values)})
+    run = RunFiles(tmp_path)
+    settings = {"epochs": 3, "patience": 1, "select_by": "last"}
+    history = fit(world.config(train=settings), world.data, run, log=_quiet)
+    runtime = json.loads(run.runtime.read_text())
+    assert len(history) == 3
+    assert runtime["best_epoch"] == 3 and runtime["best_value"] == 40.0
+    assert run.weights.read_bytes() == (run.root / "last" / run.weights.name).read_bytes()
+
+
 def test_one_line_an_epoch_and_events(world, tmp_path):
     lines: list[str] = []
     run = RunFiles(tmp_path)
