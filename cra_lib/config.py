@@ -223,17 +223,12 @@ class RunConfig(Section):
 
 _RELEASED = {
     "model": {
-        "text_pooling": "padded",
-        "question_stage_query": "question",
-        "grounding": "released",
-        "smoothing": "softmax",
-        "front_door": "batch",
-        "back_door": "unused",
-        "norm_scale": "ones",
+        "text_pooling": "padded", "question_stage_query": "question", "grounding": "released",
+        "smoothing": "softmax", "front_door": "batch", "back_door": "unused", "norm_scale": "ones",
     },
     "train": {"alignment": "released", "distractors": "released", "drop_last": True},
     "span": {"windows": "released"},
-}
+}  # fmt: skip
 _TEMP_CLIP = {
     "model": {"family": "temp-clip", "front_door": "none", "back_door": "none"},
     "train": {"alignment": "none"},
@@ -355,9 +350,8 @@ def _explain(error: ValidationError) -> str:
 
 def save_config(config: RunConfig, path: Path) -> None:
     """Write the settings as YAML, every value spelt out."""
-    path.write_text(
-        yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
-    )
+    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    path.write_text(text, encoding="utf-8")
 
 
 _RETIRED = (("data", "num_frames"), ("causal", "n_init"), ("train", "strategy"))
