@@ -26,7 +26,7 @@ import json
 import lzma
 import sys
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,20 +95,10 @@ class Prediction:
     choice_probabilities: tuple[float, ...] | None = None
     spans: dict[str, Span] = field(default_factory=dict)
     """Span rule (post-hoc, windows, gaussian, merged, ...) -> predicted interval in seconds."""
-    frame_weights: tuple[float, ...] | None = None
+    frame_weights: Sequence[float] | None = None
     frame_times: tuple[float, ...] | None = None
     raw_weights: tuple[float, ...] | None = None
     """Frame weights before smoothing, for figures; None where the model does not smooth."""
-
-
-def split_key(key: str) -> tuple[str, str]:
-    """Video id and question id of a key, split at the first underscore (STAR's qid has more).
-
-    >>> split_key("001YG_Interaction_T1_13")
-    ('001YG', 'Interaction_T1_13')
-    """
-    video_id, _, qid = key.partition("_")
-    return video_id, qid
 
 
 def prediction_to_json(prediction: Prediction) -> dict:
@@ -223,7 +213,7 @@ def parse_json(text: str, where: str) -> Any:
         InputError: no JSON, or one object gives a key twice.
     """
     try:
-        return json.loads(text, object_pairs_hook=_unique)
+        return json.loads(text, object_pairs_hook=unique_keys)
     except json.JSONDecodeError as error:
         raise InputError(f"{where}: not valid JSON ({error}); {json_remedy(text, error)}") from None
     except InputError as error:
@@ -246,7 +236,8 @@ def json_remedy(text: str, error: json.JSONDecodeError) -> str:
     return "correct it there."
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON that gives no key twice (as ``object_pairs_hook``)."""
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]

@@ -71,6 +71,7 @@ def predict(
     score: Annotated[bool, typer.Option(help="Score the predictions, too.")] = True,
 ) -> None:
     """Predict with a trained model, and score what it says."""
+    from cra_lib.evaluator.metrics import HEADLINE
     from cra_lib.inference.predict import predict_run, run_settings, score_run
     from cra_lib.paths import RunFiles, data_files
 

@@ -17,7 +17,8 @@ that only the first does.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,9 +33,21 @@ from cra_lib.evaluator.metrics import (
     question_scores,
     truth_table,
 )
-from cra_lib.evaluator.scores import check_predictions, refuse_reversed
+from cra_lib.evaluator.readers import read_any
+from cra_lib.evaluator.scores import carried_rules, check_predictions, refuse_reversed
+from cra_lib.evaluator.scoring import ALL_RULES, Benchmark, read_benchmark, read_side
 from cra_lib.evaluator.statistics import mcnemar, paired_bootstrap
 from cra_lib.records import InputError, Prediction, Truth
+
+
+class Compared(NamedTuple):
+    """What `compare_files` found."""
+
+    result: dict[str, Any]
+    """As the module's docstring describes it."""
+    notes: list[str]
+    """What a reader should know about the files."""
+    benchmark: Benchmark
 
 
 def compare(
@@ -90,6 +103,57 @@ def compare(
         "wins": keys[decided[1] & ~decided[0]].tolist(),
         "losses": keys[decided[0] & ~decided[1]].tolist(),
     }
+
+
+def compare_files(
+    first: Sequence[str | Path],
+    second: Sequence[str | Path],
+    truth: str | Path = "nextgqa",
+    split: str | None = None,
+    *,
+    span_rule: str | None = None,
+    fractions: bool = False,
+    stamps: str | None = None,
+    common: bool = False,
+    bootstrap: int = 1000,
+    subset: str | Path | None = None,
+) -> Compared:
+    """`compare` on files, read as `scoring.score_files` reads them.
+
+    Args:
+        span_rule: of both; None takes the first that each carries.
+
+    Raises:
+        InputError: as `scoring.score_files`.
+    """
+    benchmark = read_benchmark(truth, split, subset)
+    sides, rules = [], []
+    for paths in (first, second):
+        parts = [read_any(Path(path), benchmark.split, benchmark.truths) for path in paths]
+        side = read_side(parts, benchmark, fractions=fractions, stamps=stamps, remedy="correct it")
+        wanted = [span_rule] if span_rule not in (None, ALL_RULES) else None
+        sides.append(side)
+        rules.append(next(iter(carried_rules(side.predictions, wanted)), None))
+    predictions = (side.predictions for side in sides)
+    result = compare(*predictions, benchmark.truths, tuple(rules), bootstrap, common)
+    result["header"] |= {
+        "split": benchmark.split,
+        "first": ", ".join(map(str, first)),
+        "second": ", ".join(map(str, second)),
+    }
+    found = dict.fromkeys(note for side in sides for note in side.notes)
+    return Compared(result, list(found), benchmark)
+
+
+def changed_questions(
+    result: Mapping[str, Any], truths: Mapping[str, Truth]
+) -> list[dict[str, str]]:
+    """The questions won and lost as rows: key, outcome and type."""
+    return [
+        {"key": key, "outcome": outcome, "type": truths[key].type}
+        for outcome, name in (("win", "wins"), ("loss", "losses"))
+        for key in result[name]
+    ]
 
 
 def _scored(

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,7 @@ def score_report(
             "same_video_overlap": same_video_overlaps(spans, table),
             "calibration": calibration(indexed, table),
             "span_histograms": span_histograms(spans, table),
-            "blind": _blind_scores(answers, table, seed),
+            "blind": _blind_scores(answers, table),
         }
     )
 
@@ -150,7 +151,6 @@ def question_rows(
 def blind_scores(
     predictions: Mapping[str, Prediction] | Iterable[Prediction],
     truths: Mapping[str, Truth] | Iterable[Truth],
-    seed: int = 0,
 ) -> dict[str, dict[str, float | None]]:
     """Row of `blind.BLIND_ROWS` -> scores of that interval with the answers of these predictions.
 
@@ -163,14 +163,17 @@ def blind_scores(
     table, indexed = truth_table(truths), by_key(predictions)
     if indexed:
         check_predictions(indexed, truths)
-    return _without_nan(_blind_scores(prediction_answers(indexed, table), table, seed))
+    return _without_nan(_blind_scores(prediction_answers(indexed, table), table))
 
 
-def _blind_scores(answers: np.ndarray, table: TruthTable, seed: int) -> dict[str, dict[str, float]]:
-    return {
-        name: summarise(question_scores(pairs, answers, table))
-        for name, pairs in blind_spans(table.durations, seed).items()
-    }
+def _blind_scores(answers: np.ndarray, table: TruthTable) -> dict[str, dict[str, float]]:
+    found = {}
+    for name, draws in blind_spans(table.durations).items():
+        rows = [summarise(question_scores(pairs, answers, table)) for pairs in draws]
+        # Counts are the same in each draw; scores are averaged.
+        means = {metric: fmean(row[metric] for row in rows) for metric in METRICS}
+        found[name] = {**rows[0], **means}
+    return found
 
 
 def check_predictions(predictions: Mapping[str, Prediction], truths: Sequence[Truth]) -> None:

@@ -272,6 +272,7 @@ def score_run(
         "split": split,
         "rule": config.span.rule,
         "stamps": config.data.stamps,
+        "windows": config.span.windows,
     }
     report = score_report(
         list(read_predictions(path)), read_truths(data, split), None, header, bootstrap=bootstrap

@@ -173,7 +173,7 @@ REFUSED = {
         lambda w: [w.spans, "--span-rule", "merged"],
         "by the rule 'merged'; there are: given",
     ),
-    "one thing twice": (lambda w: [w.spans, "--spans", w.spans], "Two files give"),
+    "one thing twice": (lambda w: [w.spans, "--spans", w.spans], "both give"),
     "question of no split": (
         lambda w: [w.spans, "--subset", w.spans.with_name("predictions.jsonl")],
         "is no question of split",
@@ -190,7 +190,7 @@ def test_refusals_are_one_sentence_and_exit_2(cra, world, arguments, message):
 
 
 CONTENT = {
-    "wrong keys": ({"x_0": 1}, "None of the 1 predictions"),
+    "wrong keys": ({"x_0": 1}, "mangled.json: none of the 1 predictions"),
     "answer out of range": ({"0_0": 3}, r"answer 3 is no index of a choice (0 to 2)"),
     "31 weights": ({"0_0": [0.5] * 31}, "expected 32 weights, one a time stamp, got 31"),
     "reversed interval": ({"0_0": [9, 3]}, "ends before it starts"),
@@ -244,7 +244,7 @@ def test_leaderboard_sets_scores_among_published_rows(cra, world, repository):
     out = world.root / "board.csv"
     result = cra("leaderboard", scores, *where, "--csv", out, truth=False)
     assert result.code == 0 and "> mine" in result.out and "GroundFormer" in result.out
-    assert out.read_text().startswith("method,backbone,supervision,span_rule,Acc@GQA")
+    assert out.read_text().startswith("rank,method,backbone,supervision,span_rule,Acc@GQA")
 
 
 def test_scoring_imports_nothing_heavy(world):

@@ -68,7 +68,46 @@ def test_score_files_are_set_among_published_rows(published, score_file):
     assert rows[place - 1]["method"] == "Human"
     assert any(row["span_rule"] == "blind: middle third" for row in rows)
     text = leaderboard.board_text(rows, "nextgqa", "test")
-    assert "post-hoc (inferred)" in text and "zero-shot" in text
+    assert "post-hoc?" in text and "z zero-shot" in text and "middle third" in text
+    assert max(map(len, text.splitlines())) <= leaderboard.WIDTH
+
+
+def test_ranks_count_methods_alone(published, score_file):
+    rows = leaderboard.board(published, [score_file], "nextgqa", "test")
+    ranked = [row for row in rows if row["rank"] is not None]
+    assert [row["rank"] for row in ranked][:2] == [1, 2] and ranked[0]["method"] == "> mine"
+    assert [row["rank"] for row in ranked] == sorted(row["rank"] for row in ranked)
+    unranked = [row for row in rows if row["rank"] is None]
+    assert all(
+        row["supervision"] == "human"
+        or row["Acc@GQA"] is None
+        or row["span_rule"].startswith("blind")
+        for row in unranked
+    )
+    twice = [row["rank"] for row in ranked if row["Acc@GQA"] == 18.2]
+    assert len(twice) == 2 and len(set(twice)) == 1, "equal scores share a rank"
+
+
+def test_rules_that_are_not_the_released_ones_are_marked(published, tmp_path):
+    truths = [Truth(f"1_{n}", "1", 0, (Span(0, 4),), 9.0, "CW", 5) for n in range(5)]
+    spans = {"post-hoc": Span(0, 4), "windows": Span(0, 4), "merged": Span(0, 4)}
+    guesses = [Prediction(t.key, 0, spans=spans) for t in truths]
+    path = tmp_path / "mine.json"
+    for windows, marked in (("described", True), ("released", False)):
+        header = {"split": "test", "windows": windows}
+        path.write_text(json.dumps(score_report(guesses, truths, header=header)))
+        rows = leaderboard.board(published, [path], "nextgqa", "test")
+        ours = {r["span_rule"] for r in rows if r["method"] == "> mine"}
+        text = leaderboard.board_text(rows, "nextgqa", "test")
+        assert ("merged (described)" in ours) == ("windows*" in text) == marked
+        assert ("--official" in text) == marked and "post-hoc" in ours
+
+
+def test_a_split_without_main_table_says_what_its_rows_are(published):
+    rows, about = leaderboard.published_rows(published, "nextgqa", "val")
+    assert about.startswith("no main table publishes val") and len(rows) == 3
+    with pytest.raises(InputError, match="call val is the split test here, .* give --split test"):
+        leaderboard.published_rows(published, "star", "val")
 
 
 def test_star_is_tested_on_what_papers_call_validation(published, score_file):
@@ -79,15 +118,29 @@ def test_star_is_tested_on_what_papers_call_validation(published, score_file):
 def test_refusals(published, score_file, tmp_path):
     with pytest.raises(InputError, match="Unknown metric 'GQA'"):
         leaderboard.board(published, [], "nextgqa", "test", sort="GQA")
-    with pytest.raises(InputError, match="Nothing published for shapes test; .* star val"):
+    with pytest.raises(
+        InputError,
+        match="Nothing published for shapes test; .* deveqa test, nextgqa test, star test",
+    ):
         leaderboard.board(published, [], "shapes", "test")
     with pytest.raises(InputError, match="scores split 'test', not 'val'"):
-        leaderboard.board(published, [score_file], "star", "val")
+        leaderboard.board(published, [score_file], "nextgqa", "val")
     other = tmp_path / "other.json"
     other.write_text('{"1_0": 1}')
     with pytest.raises(InputError, match="expected a score report"):
         leaderboard.board(published, [other], "nextgqa", "test")
+    for content, message in (
+        ({"header": {}, "rules": {"given": 3}}, "'given' holds no scores"),
+        ({"header": {}, "rules": {"given": {"mIoU": "high"}}}, "mIoU of 'given' .* got 'high'"),
+        ({"header": {}, "rules": []}, "expected a score report"),
+    ):
+        other.write_text(json.dumps(content))
+        with pytest.raises(InputError, match=message):
+            leaderboard.board(published, [other], "nextgqa", "test")
     table = tmp_path / "published.csv"
     table.write_text("method\nx\n")
     with pytest.raises(InputError, match="no column"):
+        leaderboard.read_published(table)
+    table.write_bytes("method\nTÜV\n".encode("latin-1"))
+    with pytest.raises(InputError, match="not UTF-8 text"):
         leaderboard.read_published(table)
