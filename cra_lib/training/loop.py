@@ -281,7 +281,7 @@ def _keep(engine: Engine, run: RunFiles, progress: Progress, row: dict[str, Any]
     """Write the checkpoint, and first the weights if this epoch is the one to keep so far."""
     is_first, select_by = engine.fabric.is_global_zero, engine.config.train.select_by
     takes_last = select_by == "last"
-    value = row[f"val_{VALIDATED[0] if takes_last else select_by}"]
+    value = row[f"val_{HEADLINE[0] if takes_last else select_by}"]
     if takes_last or progress.best is None or value >= progress.best:
         progress.best, progress.best_epoch = value, progress.epoch
         if is_first:
