@@ -220,20 +220,3 @@ def pairs_of(questions: Iterable[Question]) -> list[Pair]:
         for question in questions
         if question.answer is not None
     ]
-
-
-def read_pairs(path) -> list[Pair]:
-    """The pairs of a csv file: NExT-GQA's layout, or the open-ended one (answers as text).
-
-    Raises:
-        InputError: see `cra_lib.evaluator.annotations.read_csv`.
-    """
-    from cra_lib.evaluator.annotations import read_csv, read_questions
-
-    rows = read_csv(path, required=("question", "answer", "qid"))
-    if "a0" in rows[0]:
-        return pairs_of(read_questions(path))
-    return [
-        Pair(f"{row['video_id']}_{row['qid']}", row["question"].strip(), row["answer"].strip())
-        for row in rows
-    ]

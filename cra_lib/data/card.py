@@ -228,15 +228,6 @@ def dataset_table(card: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def type_counts(card: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-    """Split -> question type -> number of questions; a type that a split lacks counts 0."""
-    types = sorted({kind for facts in card["splits"].values() for kind in facts["types"]})
-    return {
-        split: {kind: facts["types"].get(kind, 0) for kind in types}
-        for split, facts in card["splits"].items()
-    }
-
-
 def segment_ratios(truths: Iterable[Truth]) -> list[float]:
     """Length of each ground-truth segment relative to its video, clipped to the video."""
     return [

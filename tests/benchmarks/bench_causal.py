@@ -1,6 +1,6 @@
 """What causal sampling costs at full scale: python tests/benchmarks/bench_causal.py [PART ...]
 
-Parts: language (parse, encode, cluster 37,523 pairs at 1/4, 1/2 and 1; needs CRA_SHARED_DATA),
+Parts: language (parse, encode, cluster 37,523 pairs at 1/4, 1/2 and 1),
 speedup (unique and batched against one component at a time, small transformer), visual (123,840 x
 768 frame features from HDF5, against scikit-learn's MiniBatchKMeans in memory). Each part should
 run in a process of its own, so that its peak memory is its own. Wall and CPU seconds are printed:
@@ -9,7 +9,6 @@ on a busy machine the CPU seconds are the ones to trust.
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 import tempfile
@@ -19,8 +18,6 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-SHARED = Path(os.environ.get("CRA_SHARED_DATA", ROOT.parent / "shared" / "data"))
 K, SEED, WORKERS = 512, 43, 2
 
 
@@ -34,14 +31,27 @@ def measured(name: str):
     print(f"{name:34s} {spent[0]:7.1f} s  CPU {spent[1]:7.1f} s  peak {peak:.2f} GiB", flush=True)
 
 
+def open_ended_pairs() -> list:
+    """The open-ended training questions that come with the package."""
+    from cra_lib.causal.parsing import Pair
+    from cra_lib.evaluator.annotations import read_csv
+    from cra_lib.evaluator.packaged import packaged_dataset
+
+    path = packaged_dataset("nextgqa").root / "nextoe" / "train.csv"
+    return [
+        Pair(f"{row['video_id']}_{row['qid']}", row["question"].strip(), row["answer"].strip())
+        for row in read_csv(path, required=("question", "answer", "qid"))
+    ]
+
+
 def language() -> None:
     """Parse, encode and cluster the open-ended training questions."""
     from cra_lib.causal.clusters import ArrayRows, streaming_kmeans
     from cra_lib.causal.node_encoders import HashedEncoder
-    from cra_lib.causal.parsing import load_pipeline, parse_pairs, read_pairs
+    from cra_lib.causal.parsing import load_pipeline, parse_pairs
     from cra_lib.causal.question_graphs import build_graphs
 
-    everything = read_pairs(SHARED / "nextoe" / "train.csv")
+    everything = open_ended_pairs()
     pipeline = load_pipeline("rules")
     for part in (4, 2, 1):
         pairs = everything[: len(everything) // part]
@@ -62,11 +72,11 @@ def speedup(sample: int = 200) -> None:
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
     from cra_lib.causal.node_encoders import TransformerEncoder
-    from cra_lib.causal.parsing import load_pipeline, parse_pairs, read_pairs
+    from cra_lib.causal.parsing import load_pipeline, parse_pairs
     from cra_lib.causal.question_graphs import build_graphs
 
     torch.set_num_threads(1)
-    pairs = read_pairs(SHARED / "nextoe" / "train.csv")
+    pairs = open_ended_pairs()
     parsed = parse_pairs(pairs[: 10 * sample], load_pipeline("rules"))
     words = sorted({word for row in parsed.components for text in row for word in text.split()})
     vocabulary = {word: number for number, word in enumerate(["<pad>", "<unk>", *words])}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
@@ -41,17 +43,22 @@ def test_the_official_files_are_recognised(shared_data):
 
 def test_exit_status_follows_the_findings(tmp_path):
     root = tmp_path / "shapes"
-    outcome = CliRunner().invoke(app, ["doctor", "shapes", "--data", str(tmp_path)])
-    assert outcome.exit_code == 2
+    doctor = ["doctor", "shapes", "--data", str(tmp_path)]
+    assert CliRunner().invoke(app, doctor).exit_code == 2
     for finding in examine("shapes", data_files("shapes", tmp_path)):
         path = root / finding.name
         if finding.name.endswith("/"):
             path = path / "one.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("something")
-    outcome = CliRunner().invoke(app, ["doctor", "shapes", "--data", str(tmp_path)])
+    outcome = CliRunner().invoke(app, doctor)
     assert outcome.exit_code == 0
     assert "complete" in outcome.output
+    for damage in (lambda path: path.write_text(""), Path.unlink):
+        damage(root / "val.csv")
+        outcome = CliRunner().invoke(app, doctor)
+        assert outcome.exit_code == 2
+        assert "1 of" in outcome.output and "`cra prepare shapes`" in outcome.output
 
 
 def test_models_are_looked_for_in_the_hub_cache(tmp_path, monkeypatch):

@@ -15,7 +15,6 @@ from cra_lib.data.card import (
     dataset_table,
     read_card,
     segment_ratios,
-    type_counts,
 )
 from cra_lib.data.distractors import question_class
 from cra_lib.data.nextgqa import normalised, train_from_nextoe
@@ -43,7 +42,7 @@ def test_card_counts_what_is_there(mini_nextgqa):
     assert (train["videos"], train["questions"], train["segments"]) == (2, 4, 0)
     assert (test["videos"], test["questions"], test["segments"]) == (2, 4, 6)
     assert val["mean_segment_s"] == pytest.approx((1.5 + 4 + 3) / 3, abs=1e-3)
-    assert type_counts(card)["val"] == {"CW": 2}
+    assert card["splits"]["val"]["types"] == {"CW": 2}
     assert card["features"]["clip-vit-l14"]["test"] == {"videos": 2, "frames": 32, "width": 8}
 
 

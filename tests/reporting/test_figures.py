@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 
@@ -47,6 +48,12 @@ def values_drawn(figure: Figure) -> set[float]:
     return {round(float(number), 4) for number in numbers}
 
 
+def a_case(questions, truths, said) -> figures.Case:
+    """The first question with black frames."""
+    clip = np.zeros((4, 30, 40, 3), np.uint8), (2.0, 6.0, 10.0, 14.0)
+    return figures.case_of(questions[0].key, (questions, truths), said, "post-hoc", clip)
+
+
 def one_of_each(made_up, reports, scores) -> dict[str, Figure]:
     """Every figure of the catalogue, from the made-up results."""
     truths = read_truths(made_up.data, "test")
@@ -54,9 +61,7 @@ def one_of_each(made_up, reports, scores) -> dict[str, Figure]:
     test = tables.first_seed(reports, "test")
     contents = {name: report.content for name, report in test.items()}
     said = tables.predictions_of(made_up.results, "cra", 2024, "test")
-    frames = np.zeros((4, 30, 40, 3), np.uint8)
-    clip = frames, (2.0, 6.0, 10.0, 14.0)
-    case = figures.case_of(questions[0].key, (questions, truths), said, "post-hoc", clip)
+    case = a_case(questions, truths, said)
     shares = {name: content["span_histograms"]["post-hoc"] for name, content in contents.items()}
     shares["truth"] = contents["cra"]["span_histograms"]["truth"]
     changes = tables.ablation(made_up.results, reports, truths, samples=20)
@@ -79,7 +84,7 @@ def one_of_each(made_up, reports, scores) -> dict[str, Figure]:
         "answer_cooccurrence": figures.answer_cooccurrence(
             pd.DataFrame({"baby": [10.0, 2.0], "woman": [1.0, 8.0]}, index=["crawl", "sing"])
         ),
-        "evidence_strip": figures.evidence_strip(*clip, [Span(5.0, 9.0)], 16.0),
+        "evidence_strip": figures.evidence_strip(case.frames, case.times, [Span(5.0, 9.0)], 16.0),
         "examples": figures.answer_strips([case, case]),
     }
 
@@ -148,6 +153,13 @@ def test_a_variant_that_does_not_smooth_has_no_sigma_panel(made_up):
 
 
 def test_attention_without_raw_weights_draws_one_curve(made_up, drawn):
+    """A variant that does not smooth has one curve, and no legend for another."""
+    truths = read_truths(made_up.data, "test")
+    said = tables.predictions_of(made_up.results, "cra", 2024, "test")
+    case = a_case(read_questions(made_up.data.questions("test")), truths, said)
+    bare = dataclasses.replace(case.prediction, raw_weights=None)
+    alone = texts(figures.attention_over_time(case._replace(prediction=bare)))
+    assert "with smoothing" in alone and "without smoothing" not in alone
     assert "without smoothing" in texts(drawn["attention"])
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import pytest
@@ -173,8 +176,21 @@ def test_failures_and_provenance_are_shown_and_escaped(results):
     assert "torch 2.15.0" in text and "A processor, 2 cores" in text
 
 
-def test_the_same_files_give_the_same_page(results):
-    assert page_of(results)[0] == page_of(results)[0]
+def test_the_same_files_give_the_same_page_in_any_process(results):
+    code = (
+        "import sys; from pathlib import Path; from cra_lib.paths import ResultFiles; "
+        "from cra_lib.reporting.report import write_report; "
+        "write_report('shapes', ResultFiles(Path(sys.argv[1])))"
+    )
+    pages = set()
+    for seed in ("1", "2"):  # words are hashed anew in each process
+        subprocess.run(
+            [sys.executable, "-c", code, str(results.root)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+        )
+        pages.add(results.report.read_bytes())
+    assert len(pages) == 1
 
 
 def test_a_missing_folder_is_bad_input(tmp_path):

@@ -26,6 +26,7 @@ from cra_lib.reporting.figures.scores import (
     score_points,
 )
 from cra_lib.reporting.figures.spans import (
+    Case,
     answer_strips,
     attention_over_time,
     case_of,
@@ -38,6 +39,7 @@ from cra_lib.reporting.looks import in_order
 __all__ = [
     "ablation_bars",
     "answer_cooccurrence",
+    "Case",
     "answer_strips",
     "attention_over_time",
     "bias_study",
