@@ -136,6 +136,10 @@ class ResultFiles:
         return self.root / "report.html"
 
     @property
+    def explorer(self) -> Path:
+        return self.root / "explorer.html"
+
+    @property
     def manifest(self) -> Path:
         return self.root / "manifest.json"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,62 @@ def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     unpack_dataset("nextgqa", folder / "nextgqa", only=set(names) - set(training))
     unpack_dataset("nextgqa", folder, only=training)
     return folder
+
+
+CHROMIUM_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--mute-audio",
+    "--autoplay-policy=no-user-gesture-required",
+)
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory) -> Iterator:
+    """A headless Chromium, driven by Selenium; skips where there is none."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    names = "chromium", "chromium-browser", "google-chrome"
+    binary = next(filter(None, map(shutil.which, names)), None)
+    driver = shutil.which("chromedriver")
+    if not binary or not driver:
+        pytest.skip("no Chromium with its driver (apt install chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    profile = tmp_path_factory.mktemp("chromium")
+    for flag in (*CHROMIUM_FLAGS, f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    window = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield window
+    window.quit()
+
+
+@pytest.fixture
+def browser(chromium) -> Iterator:
+    """The browser on an empty page, 1280 pixels wide; the page may complain of nothing."""
+    resize(chromium, 1280)
+    chromium.get("about:blank")
+    chromium.get_log("browser")
+    yield chromium
+    complaints = [entry["message"] for entry in chromium.get_log("browser")]
+    assert not complaints
+
+
+def resize(window, width: int, height: int = 900) -> None:
+    """Make the page this wide; a window cannot be made as narrow as a telephone."""
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+    window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+@pytest.fixture
+def narrow(browser):
+    """The browser, 390 pixels wide like a telephone."""
+    resize(browser, 390)
+    return browser

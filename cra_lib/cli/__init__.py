@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-FAMILIES = ("scoring", "data", "causal", "models", "training", "workflow")
+FAMILIES = ("scoring", "exploring", "data", "causal", "models", "training", "workflow")
 """Modules of this package; each has `register(app)`, which adds its commands."""
 
 for _family in FAMILIES:

@@ -19,10 +19,8 @@ from cra_lib.paths import DataFiles
 from cra_lib.records import InputError
 from cra_lib.video.encoders import FrameEncoder
 from cra_lib.video.features import FeatureStore
-from cra_lib.video.frames import probe, read_frames
+from cra_lib.video.frames import find_videos, probe, read_frames
 from cra_lib.video.work import Decoded, Work, drop_work
-
-SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".flv", ".wmv")
 
 
 @dataclass
@@ -56,28 +54,6 @@ class Extraction:
             )
         left_out = f", {len(self.bad)} left out" if self.bad else ""
         say(f"{self.out}: {self.done} videos, {self.resumed} of them from before{left_out}")
-
-
-def find_videos(folder: Path) -> dict[str, Path]:
-    """Video id (file name without suffix) -> path, of all videos below a folder.
-
-    Raises:
-        InputError: no such folder, no video in it, or two files with one name.
-    """
-    if not folder.is_dir():
-        raise InputError(f"No folder of videos at {folder}.")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and path.is_file():
-            if path.stem in found:
-                raise InputError(
-                    f"Two files claim to be video {path.stem!r}: {found[path.stem]} and {path}; "
-                    "move one away."
-                )
-            found[path.stem] = path
-    if not found:
-        raise InputError(f"No videos ({', '.join(SUFFIXES)}) in {folder}.")
-    return found
 
 
 def extract_features(

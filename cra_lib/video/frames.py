@@ -20,6 +20,7 @@ import numpy as np
 from cra_lib.paths import atomic
 from cra_lib.records import InputError
 
+SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".flv", ".wmv")
 END_TOLERANCE = 1.0
 """Seconds that a wanted time may lie past the last frame: containers round their length up."""
 
@@ -45,6 +46,28 @@ class _Packets(NamedTuple):
     """Presentation time of each frame, ascending, in units of `tick`."""
     keyframes: list[int]
     tick: Fraction
+
+
+def find_videos(folder: Path) -> dict[str, Path]:
+    """Video id (file name without suffix) -> path, of all videos below a folder.
+
+    Raises:
+        InputError: no such folder, no video in it, or two files with one name.
+    """
+    if not folder.is_dir():
+        raise InputError(f"No folder of videos at {folder}.")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            if path.stem in found:
+                raise InputError(
+                    f"Two files claim to be video {path.stem!r}: {found[path.stem]} and {path}; "
+                    "move one away."
+                )
+            found[path.stem] = path
+    if not found:
+        raise InputError(f"No videos ({', '.join(SUFFIXES)}) in {folder}.")
+    return found
 
 
 def probe(path: Path) -> VideoInfo:
