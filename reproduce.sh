@@ -11,6 +11,7 @@ usage() {
 ./reproduce.sh test [PYTEST OPTIONS] run the test suite
 ./reproduce.sh check [DATASET]       compare the obtained numbers with the expected ones
 ./reproduce.sh lint                  run the linter and the format check
+./reproduce.sh docs                  build the site of docs, API and finished runs into site/
 ./reproduce.sh bench [NAME]          measure speed and memory (tests/benchmarks/bench_NAME.py)
 ./reproduce.sh --help                this text
 
@@ -46,7 +47,7 @@ say() { echo "reproduce.sh: $*" >&2; }
 command=reproduce
 case "${1:-}" in
     -h | --help) usage; exit 0 ;;
-    setup | test | check | lint | bench) command=$1; shift ;;
+    setup | test | check | lint | docs | bench) command=$1; shift ;;
     shapes | nextgqa | star | "" | -*) ;;
     *) refuse "unknown command or dataset '$1'" ;;
 esac
@@ -153,6 +154,11 @@ case $command in
     test) cd "$root" && exec "$python" -m pytest -n "${CRA_TEST_WORKERS:-auto}" --dist loadfile \
         --no-loadscope-reorder "$@" ;;
     lint) cd "$root" && "$python" -m ruff check . && exec "$python" -m ruff format --check . ;;
+    docs)
+        cd "$root"
+        "$python" workflow/environment.py docs || refuse "run: pip install 'cra-lib[docs]'"
+        NO_MKDOCS_2_WARNING=1 exec "$python" -m mkdocs build --strict --quiet "$@"
+        ;;
     bench)
         cd "$root"
         for script in tests/benchmarks/bench_"${1:-*}".py; do

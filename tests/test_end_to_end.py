@@ -47,6 +47,7 @@ def test_the_report_is_one_page_that_fetches_nothing(clone):
     page = plan.results.report.read_text(encoding="utf-8")
     assert said[-1].endswith(str(plan.results.report))
     assert not re.search(r'(src|href)="https?://[^"]*\.(js|css|png|woff2?)', page)
+    assert f'href="{plan.results.explorer.name}"' in page
     for variant in plan.variants:
         assert variant in page
 

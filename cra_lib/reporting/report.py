@@ -106,6 +106,7 @@ def page_facts(dataset: str, results: ResultFiles) -> dict[str, Any]:
             for section, heading in SECTIONS.items()
         ],
         "headline": headline(results),
+        "explorer": results.explorer.name if results.explorer.exists() else "",
         "counts": counts,
         "verdicts": marked(to_html(verdict_table(cells))) if cells else "",
         "verdict_note": note,

@@ -38,7 +38,7 @@ STAGES = {
     "figures": "05_figures",
     "report": "",
 }
-"""Stage -> its notebook; the report is made by ``cra report``."""
+"""Stage -> its notebook; report and explorer are made by ``cra report`` and ``cra explore``."""
 PER_RUN = ("train", "evaluate")
 """Stages with one job for each variant and seed."""
 PROFILE_KEYS = {"variants", "seeds", "cost", "settings"}
@@ -143,7 +143,8 @@ class Plan:
 
     def products(self) -> list[str]:
         """Everything that must be there in the end; a deleted file is made again."""
-        files = [*self.prepared(), *self.sampled(), str(self.results.report)]
+        pages = str(self.results.report), str(self.results.explorer)
+        files = [*self.prepared(), *self.sampled(), *pages]
         for variant, seed in self.runs:
             run = self.results.run(variant, seed)
             files += [str(run.config), str(run.weights), *self.scored(variant, seed)]
@@ -244,7 +245,7 @@ def _digest(stage: str, dataset: Dataset) -> str:
     """Digest of the code that a stage runs; drawing counts only where it is the product."""
     root = repository_root()
     if stage == "report":
-        return code_digest("import cra_lib.reporting.report", root)
+        return code_digest("import cra_lib.reporting.report, cra_lib.reporting.explorer", root)
     notebook = root / "notebooks" / f"{STAGES[stage]}.ipynb"
     require(notebook, f"Notebook of the stage {stage!r}", "Run from a complete clone.")
     # The table of datasets names its readers in words, which no one who looks for imports sees.

@@ -37,6 +37,9 @@ class CellFailed(RuntimeError):
 class KernelDied(RuntimeError):
     exit_state, exit_code = "kernel died", 4
 
+def declared_parameters(notebook):
+    return {}
+
 def parse_parameters(notebook, words):
     return dict(word.split("=", 1) for word in words)
 
@@ -112,6 +115,14 @@ def write_report(dataset, results):
     results.report.write_text("report")
     return results.report
 '''
+EXPLORER = '''
+"""Toy explorer."""
+def of_results(dataset, results, data, videos):
+    return None
+def write_explorer(path, exploration, **options):
+    path.write_text("explorer")
+    return path
+'''
 
 
 def write_notebook(path: Path, *cells: str) -> None:
@@ -144,9 +155,9 @@ class Toy:
         shutil.copytree(ROOT / "workflow", root / "workflow", ignore=ignore)
         for name, cell in CELLS.items():
             self.write(name, cell)
-        (root / "cra_lib" / "notebook.py").write_text(RUNNER)
-        shutil.rmtree(root / "cra_lib" / "report", ignore_errors=True)
-        (root / "cra_lib" / "report.py").write_text(REPORT)
+        (root / "cra_lib" / "reproduction" / "notebook.py").write_text(RUNNER)
+        (root / "cra_lib" / "reporting" / "report.py").write_text(REPORT)
+        (root / "cra_lib" / "reporting" / "explorer" / "__init__.py").write_text(EXPLORER)
 
     def write(self, name: str, cell: str) -> None:
         notebook = self.root / "notebooks" / f"{name}.ipynb"
