@@ -290,6 +290,7 @@ def write_html(notebook: Path) -> Path:
     from nbconvert import HTMLExporter
 
     content = nbformat.read(notebook, as_version=4)
+    _drop_widgets(content)
     formulas: list[str] = []
     for cell in content.cells:
         if cell.cell_type == "markdown":
@@ -302,6 +303,14 @@ def write_html(notebook: Path) -> Path:
     with atomic(out) as partial:
         partial.write_text(_put_formulas_back(page, formulas), encoding="utf-8")
     return out
+
+
+def _drop_widgets(content: Any) -> None:
+    """Show widgets, such as bars of progress, as their text: their drawing would be fetched."""
+    content.metadata.pop("widgets", None)
+    for cell in content.cells:
+        for output in cell.get("outputs", ()):
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
 
 
 def _set_formulas_aside(markdown: str, formulas: list[str]) -> str:

@@ -140,3 +140,18 @@ def test_formulas_in_code_stay_code(tmp_path):
     prose = "Cost is $5.\n\n```\n$x$\n```\n\n$$\\frac{a}{b}$$"
     page = write_html(write(tmp_path / "toy.ipynb", PARAMETERS, prose=prose)).read_text()
     assert page.count("<math") == 1 and "$x$" in page and "Cost is $5." in page
+
+
+def test_widgets_become_text_that_needs_no_network(tmp_path):
+    path = write(tmp_path / "toy.ipynb", PARAMETERS)
+    document = json.loads(path.read_text())
+    view = "application/vnd.jupyter.widget-view+json"
+    data = {view: {"model_id": "bar", "version_major": 2}, "text/plain": "half of the epochs"}
+    document["cells"][1]["outputs"] = [
+        {"output_type": "display_data", "data": data, "metadata": {}}
+    ]
+    state = {"state": {}, "version_major": 2, "version_minor": 0}
+    document["metadata"]["widgets"] = {"application/vnd.jupyter.widget-state+json": state}
+    path.write_text(json.dumps(document))
+    page = write_html(path).read_text()
+    assert "half of the epochs" in page and "unpkg.com" not in page and view not in page
