@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -123,3 +123,27 @@ def narrow(browser):
     """The browser, 390 pixels wide like a telephone."""
     resize(browser, 390)
     return browser
+
+
+WIDER = """
+const limit = document.documentElement.clientWidth, wide = [];
+const right = (part) => part.getBoundingClientRect().right;
+function scrolls(part) {
+  for (let holder = part; holder; holder = holder.parentElement) {
+    const way = getComputedStyle(holder).overflowX;
+    if ((way === 'auto' || way === 'scroll') && right(holder) <= limit + 1) return true;
+  }
+  return false;
+}
+for (const part of document.querySelectorAll('table, img, svg, figure, pre, video, p, h1, h2')) {
+  const seen = part.getClientRects().length;
+  if (seen && right(part) > limit + 1 && !scrolls(part)) wide.push(part.outerHTML.slice(0, 120));
+}
+if (document.documentElement.scrollWidth > limit) wide.push('the page itself');
+return wide"""
+
+
+@pytest.fixture
+def wider_than_page(narrow) -> Callable[[], list[str]]:
+    """Tells what of a page is wider than a telephone and cannot be scrolled by itself."""
+    return lambda: narrow.execute_script(WIDER)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 import yaml
@@ -84,3 +86,40 @@ def test_nothing_is_left_to_do(clone):
     said: list[str] = []
     assert run_plan(plan, said.append) == 0
     assert said[-1].startswith("Nothing to do")
+
+
+RAW_TEX = r"""
+const raw = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (walk.nextNode()) {
+  const node = walk.currentNode;
+  if (node.parentElement.closest('script, style, code, pre, annotation')) continue;
+  const found = node.textContent.match(/\$[^$\n]{1,80}\$|\\(frac|sum|math|hat|text|tilde|cdot)/);
+  if (found) raw.push(node.textContent.slice(0, 80));
+}
+return raw"""
+LINKS = """
+return [...document.querySelectorAll('a[href], img[src]')]
+  .map((part) => part.getAttribute('href') ?? part.getAttribute('src'))"""
+
+
+def test_pages_are_whole_on_a_telephone_wherever_they_lie(clone, narrow, wider_than_page, tmp_path):
+    """Report, explorer and notebooks, in a folder moved elsewhere: nothing cut, raw or dead."""
+    plan, _ = clone
+    moved = tmp_path / "moved" / "here"
+    shutil.copytree(plan.results.root, moved, ignore=shutil.ignore_patterns("runs", ".workflow"))
+    pages = [*moved.glob("*.html"), *moved.glob("notebooks/*.html")]
+    assert len(pages) >= 7
+    for page in pages:
+        narrow.get(page.as_uri())
+        assert wider_than_page() == [], page.name
+        assert narrow.execute_script(RAW_TEX) == [], page.name
+        named = {part for part in narrow.execute_script("return [...document.querySelectorAll("
+                 "'[id]')].map((part) => part.id)")}  # fmt: skip
+        for link in narrow.execute_script(LINKS):
+            address, _, anchor = link.partition("#")
+            if address.startswith(("data:", "https://", "http://")):
+                continue
+            target = page.parent / unquote(address) if address else page
+            is_there = target.exists() and (address or not anchor or unquote(anchor) in named)
+            assert is_there or page.name == "explorer.html" and anchor, f"{page.name}: {link}"
+    narrow.get_log("browser")  # the explorer's videos have not moved along, and it says so
