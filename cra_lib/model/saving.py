@@ -17,7 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import transformers
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -28,6 +27,10 @@ from cra_lib.paths import atomic, require
 from cra_lib.records import InputError
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+KNOWN_FILES = KNOWN, FAMILIAR = "known.json", "known.safetensors"
+"""What a model met in training, where it was trained here; see `cra_lib.inference.known`."""
+SHIPPED = Path(__file__).with_name("shipped")
+"""Models that come with the library, a folder each."""
 FORMAT = "cra-lib 1"
 
 
@@ -46,6 +49,7 @@ def save_pretrained(model: nn.Module, folder: Path) -> None:
     }
     if (sigma := getattr(model, "sigma", None)) is not None:  # NG and NG+
         config["mask_sigma"] = sigma
+    config["text"].pop("_name_or_path", None)  # a folder of the machine that trained it
     with atomic(folder / WEIGHTS) as partial:
         save_file(state, partial, metadata={"format": "pt"})
     with atomic(folder / CONFIG) as partial:
@@ -54,26 +58,38 @@ def save_pretrained(model: nn.Module, folder: Path) -> None:
         partial.write_text(model_card(model), encoding="utf-8")
 
 
+def text_tower(config: dict) -> nn.Module:
+    """The text encoder of a configuration as transformers builds it, with random weights."""
+    import transformers
+
+    return transformers.AutoModel.from_config(transformers.AutoConfig.for_model(**config))
+
+
 def load_pretrained(
-    source: str | Path, build: Callable[..., nn.Module], kind: type[nn.Module] = nn.Module
+    source: str | Path,
+    build: Callable[..., nn.Module],
+    kind: type[nn.Module] = nn.Module,
+    backbone: Callable[[dict], nn.Module] = text_tower,
 ) -> nn.Module:
     """The model of a folder, or of a repository on the hub, in evaluation mode, on the CPU.
 
     Args:
+        source: a folder, a hub repository, or the name of a shipped model.
         build: makes a model from settings, as `assemble.build_model` does.
         kind: the class it should be.
+        backbone: makes its text encoder from that one's configuration.
 
     Raises:
         InputError: nothing there, another kind of model, or weights that do not fit.
     """
-    folder = _folder(source)
+    folder = model_folder(source)
     config = _read_config(folder / CONFIG)
     weights = require(folder / WEIGHTS, "Model weights", "Copy the whole folder.")
     try:
         state = load_file(weights)
     except SafetensorError as error:
         raise InputError(f"{weights}: not a safetensors file ({error}); copy it again.") from None
-    model = _build(config, folder, build)
+    model = _build(config, folder, build, backbone)
     if not isinstance(model, kind):
         raise InputError(f"{folder} holds a {type(model).__name__}, not a {kind.__name__}.")
     fit_state(model, state, str(weights))
@@ -130,16 +146,32 @@ def _shape(state: dict[str, torch.Tensor], name: str) -> list[int] | None:
     return list(state[name].shape) if name in state else None
 
 
-def _folder(source: str | Path) -> Path:
-    """The local folder itself, or a hub repository's copy in the cache."""
+def shipped_models() -> list[str]:
+    """Names of the models that come with the library."""
+    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{CONFIG}"))
+
+
+def model_folder(source: str | Path) -> Path:
+    """The local folder itself, a shipped model's, or a hub repository's copy in the cache.
+
+    Raises:
+        InputError: none of these.
+    """
     if Path(source).expanduser().is_dir():
         return Path(source).expanduser()
+    if str(source) in shipped_models():
+        return SHIPPED / str(source)
     if str(source).startswith((".", "/", "~")) or str(source).count("/") != 1:
-        raise InputError(f"No model folder {source}.")
+        raise InputError(
+            f"No model folder {source}. Give the folder of a trained run, a repository of the hub "
+            f"(OWNER/NAME), or a model that comes along: {', '.join(shipped_models())}."
+        )
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(str(source), allow_patterns=[WEIGHTS, CONFIG, CARD]))
+        return Path(
+            snapshot_download(str(source), allow_patterns=[WEIGHTS, CONFIG, CARD, *KNOWN_FILES])
+        )
     except (OSError, ValueError) as error:
         raise InputError(
             f"No model folder {source}, and no such repository in the hub's cache or reach "
@@ -158,22 +190,26 @@ def _read_config(path: Path) -> dict:
     return config
 
 
-def _build(config: dict, folder: Path, build: Callable[..., nn.Module]) -> nn.Module:
+def _build(
+    config: dict,
+    folder: Path,
+    build: Callable[..., nn.Module],
+    backbone: Callable[[dict], nn.Module],
+) -> nn.Module:
     """The model with room for its weights; nothing is fetched."""
     try:
         settings = ModelConfig(**config["settings"])
-        text = transformers.AutoConfig.for_model(**config["text"])
+        text = backbone(config["text"])
         shapes = (config["visual"], config["graphs"])
         visual, graphs = (None if shape is None else torch.zeros(shape) for shape in shapes)
         width, mask_sigma = config["feature_width"], float(config.get("mask_sigma", 9.0))
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise InputError(f"{folder / CONFIG}: a setting is missing or wrong ({error}).") from None
-    backbone = transformers.AutoModel.from_config(text)
     return build(
         settings,
         visual=visual,
         graphs=graphs,
-        backbone=backbone,
+        backbone=text,
         feature_width=width,
         mask_sigma=mask_sigma,
     )

@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
-import transformers
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -30,12 +30,16 @@ def load_backbone(name: str) -> nn.Module:
     Raises:
         InputError: the weights are not in the folder, nor in the hub cache, nor to be had.
     """
+    import transformers  # takes seconds: whoever brings a text tower along does not wait for it
+
     with located(name) as source:
         return without_pooler(transformers.AutoModel.from_pretrained(source))
 
 
-def load_tokenizer(name: str) -> transformers.PreTrainedTokenizerBase:
-    """The tokenizer that belongs to `load_backbone(name)`; raises the same errors."""
+def load_tokenizer(name: str) -> Any:
+    """The fast tokenizer that belongs to `load_backbone(name)`; raises the same errors."""
+    import transformers
+
     with located(name) as source:
         return transformers.AutoTokenizer.from_pretrained(source)
 

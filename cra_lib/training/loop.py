@@ -17,6 +17,7 @@ from cra_lib.data.batches import load_split, question_keys
 from cra_lib.evaluator.annotations import read_truths
 from cra_lib.evaluator.metrics import HEADLINE, score
 from cra_lib.inference.fabric import Fabric
+from cra_lib.inference.leave import leave_known
 from cra_lib.inference.predict import load_evaluation, predict
 from cra_lib.model.losses import loss_weights, weighted
 from cra_lib.model.text import load_tokenizer
@@ -172,7 +173,7 @@ def fit(
         speak = log if fabric.is_global_zero else lambda line: None
         _train(engine, run, progress, speak)
         if fabric.is_global_zero:
-            _leave(engine, run, progress, time.perf_counter() - started)
+            _leave(engine, data, run, progress, time.perf_counter() - started)
         fabric.barrier()
     return progress.history
 
@@ -321,7 +322,9 @@ def _diverged(engine: Engine, run: RunFiles, progress: Progress, place: int) -> 
     )
 
 
-def _leave(engine: Engine, run: RunFiles, progress: Progress, seconds: float) -> None:
+def _leave(
+    engine: Engine, data: DataFiles, run: RunFiles, progress: Progress, seconds: float
+) -> None:
     """Put the products of a finished run in their places."""
     _save_model(engine.model, run.root / "last")
     trained = sum(row["seconds"] for row in progress.history)
@@ -339,4 +342,5 @@ def _leave(engine: Engine, run: RunFiles, progress: Progress, seconds: float) ->
         restarts=progress.restarts,
         parameters=sum(p.numel() for p in engine.model.parameters()),
     )
+    leave_known((run.root, run.root / "last"), engine.config, data, engine.batches.split)
     finish(run, progress)

@@ -36,6 +36,8 @@ class FrameEncoder(Protocol):
     """F, the width of one frame's feature."""
     key: str
     """Name of the HDF5 dataset that holds its features."""
+    side: int | None
+    """The one size of frames that it takes, in pixels a side; None takes any."""
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """Features of uint8 frames [N, H, W, 3]: float32 [N, F]."""
@@ -45,19 +47,39 @@ class FrameEncoder(Protocol):
 class Pixels:
     """Each frame averaged over areas to 16 x 16 RGB in [0, 1]: no weights, a weak baseline."""
 
-    name, key = "pixels", "PIXELS_I"
+    name, key, side = "pixels", "PIXELS_I", None
     width = THUMBNAIL * THUMBNAIL * 3
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """Area means of uint8 [N, H, W, 3], flattened: float32 [N, 768]."""
-        height, width = frames.shape[1:3]
-        rows = _area_weights(height, THUMBNAIL) / 255
-        columns = _area_weights(width, THUMBNAIL)
-        features = np.empty((len(frames), THUMBNAIL, THUMBNAIL, 3), np.float32)
-        for place, frame in enumerate(frames):  # frame by frame: as floats they are four times big
-            bands = rows @ frame.reshape(height, width * 3).astype(np.float32)
-            features[place] = np.einsum("jw,iwc->ijc", columns, bands.reshape(-1, width, 3))
-        return features.reshape(len(frames), self.width)
+        return _area_means(frames, THUMBNAIL, 255).reshape(len(frames), self.width)
+
+
+def _area_means(frames: np.ndarray, side: int, divisor: int) -> np.ndarray:
+    """uint8 [N, H, W, 3] averaged over areas and divided: float32 [N, side, side, 3]."""
+    height, width = frames.shape[1:3]
+    rows, columns = _area_weights(height, side) / divisor, _area_weights(width, side)
+    means = np.empty((len(frames), side, side, 3), np.float32)
+    for place, frame in enumerate(frames):  # frame by frame: as floats they are four times big
+        bands = rows @ frame.reshape(height, width * 3).astype(np.float32)
+        means[place] = np.einsum("jw,iwc->ijc", columns, bands.reshape(-1, width, 3))
+    return means
+
+
+def fitted(frames: np.ndarray, side: int | None) -> np.ndarray:
+    """Frames as an encoder takes them: the middle square of each, scaled to ``side`` pixels.
+
+    Args:
+        frames: uint8 [N, H, W, 3].
+        side: an encoder's ``side``; None, or the size they have, leaves them as they are.
+    """
+    height, width = frames.shape[1:3]
+    if side is None or height == width == side:
+        return frames
+    size = min(height, width)
+    top, left = (height - size) // 2, (width - size) // 2
+    square = frames[:, top : top + size, left : left + size]
+    return _area_means(np.ascontiguousarray(square), side, 1).round().astype(np.uint8)
 
 
 def _area_weights(size: int, parts: int) -> np.ndarray:
@@ -75,13 +97,14 @@ class ShapesClipFrames:
     name, key, width = "shapes-clip", "SHAPESCLIP_I", 128
 
     def __init__(self) -> None:
-        from cra_lib.video.shapes_clip import ShapesClip
+        from cra_lib.video import shapes_clip
 
-        self._model = ShapesClip.load()
+        self._encode, self._tower = shapes_clip.encode_images, shapes_clip.load_image_tower()
+        self.side = shapes_clip.FRAME_SIZE
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
-        """Image embeddings of uint8 [N, H, W, 3]: float32 [N, 128]."""
-        return self._model.encode_images(frames)
+        """Image embeddings of uint8 [N, 96, 96, 3]: float32 [N, 128]."""
+        return self._encode(self._tower, frames)
 
 
 class TorchFrames:
@@ -102,7 +125,7 @@ class TorchFrames:
         features: Callable[[Any], Any],
         device: str,
     ):
-        self.name, self.key, self.width = name, key, width
+        self.name, self.key, self.width, self.side = name, key, width, None
         self._prepare, self._features, self._device = prepare, features, device
 
     def encode(self, frames: np.ndarray) -> np.ndarray:

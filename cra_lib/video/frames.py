@@ -8,9 +8,9 @@ keyframe before it.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,6 +37,10 @@ class VideoInfo(NamedTuple):
     height: int
     notes: tuple[str, ...] = ()
     """Oddities that were dealt with: variable frame rate, rotation, no duration, ..."""
+
+
+Take = Callable[[Any], np.ndarray]
+"""What becomes of a decoded frame that is wanted."""
 
 
 class _Packets(NamedTuple):
@@ -122,10 +126,13 @@ def _notes(
     return tuple(notes)
 
 
-def read_frames(path: Path, times: Sequence[float]) -> np.ndarray:
+def read_frames(path: Path, times: Sequence[float], longest_side: int = 0) -> np.ndarray:
     """The frames on screen at some times, decoded from the nearest keyframe: uint8 [T, H, W, 3].
 
     Times may repeat and need no order; a time within a second past the end gives the last frame.
+
+    Args:
+        longest_side: larger frames are scaled down to so many pixels; 0 keeps their size.
 
     Raises:
         InputError: the video is missing or damaged, or ends before one of the times.
@@ -134,9 +141,10 @@ def read_frames(path: Path, times: Sequence[float]) -> np.ndarray:
         stream = _video_stream(container, path)
         packets = _packets(container, stream, path)
         shown = [_on_screen(packets, time, path) for time in times]
+        take = partial(_upright, longest_side=longest_side)
         frames: dict[int, np.ndarray] = {}
         for keyframe, wanted in _by_keyframe(packets, shown):
-            frames.update(_decode_group(container, stream, keyframe, wanted, path))
+            frames.update(_decode_group(container, stream, keyframe, wanted, path, take))
         return np.stack([frames[pts] for pts in shown])
 
 
@@ -164,7 +172,7 @@ def _by_keyframe(packets: _Packets, shown: list[int]) -> Iterator[tuple[int, lis
 
 
 def _decode_group(
-    container: Any, stream: Any, keyframe: int, wanted: list[int], path: Path
+    container: Any, stream: Any, keyframe: int, wanted: list[int], path: Path, take: Take
 ) -> dict[int, np.ndarray]:
     """Decode from one keyframe until all frames in `wanted` (same unit) are seen."""
     frames: dict[int, np.ndarray] = {}
@@ -172,14 +180,14 @@ def _decode_group(
     for frame in _decoded(container, stream, keyframe, path, wanted=wanted):
         if frame.pts in missing:
             missing.discard(frame.pts)
-            frames[frame.pts] = _upright(frame)
+            frames[frame.pts] = take(frame)
         if not missing:
             return frames
-    return frames | _decode_plainly(container, stream, sorted(missing), path)
+    return frames | _decode_plainly(container, stream, sorted(missing), path, take)
 
 
 def _decode_plainly(
-    container: Any, stream: Any, wanted: list[int], path: Path
+    container: Any, stream: Any, wanted: list[int], path: Path, take: Take
 ) -> dict[int, np.ndarray]:
     """The last decodable frame at or before each of `wanted`, from the start of the file.
 
@@ -194,7 +202,7 @@ def _decode_plainly(
             gap = float((left[0] - last[0]) * stream.time_base)
             if gap > END_TOLERANCE:
                 break
-            frames[left.pop(0)] = _upright(last[1])
+            frames[left.pop(0)] = take(last[1])
         if not left:
             return frames
         if frame is not None and pts is not None:
@@ -224,11 +232,14 @@ def _decoded(
         raise InputError(f"{path}: cannot be decoded ({error.strerror}); it is damaged.") from None
 
 
-def _upright(frame: Any) -> np.ndarray:
+def _upright(frame: Any, longest_side: int = 0) -> np.ndarray:
     """A decoded frame as uint8 [H, W, 3], turned as the file asks players to turn it."""
+    turns, longest = round(frame.rotation / 90) % 4, max(frame.width, frame.height)
+    if longest_side and longest > longest_side:
+        small = (max(2, side * longest_side // longest) for side in (frame.width, frame.height))
+        frame = frame.reformat(*small, interpolation="AREA", threads=1)
     # Threads of the colour conversion take longer to start than the conversion takes.
     pixels = frame.to_ndarray(format="rgb24", threads=1)
-    turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 

@@ -107,7 +107,7 @@ class ShapesClip:
     as a network that takes them as input likes it.
     """
 
-    name, key, width = "shapes-clip", "SHAPESCLIP_I", WIDTH
+    name, key, width, side = "shapes-clip", "SHAPESCLIP_I", WIDTH, FRAME_SIZE
 
     def __init__(self, towers: Towers, tokenizer: Any):
         self.towers, self.tokenizer = towers.eval(), tokenizer
@@ -121,14 +121,8 @@ class ShapesClip:
         """
         from transformers import AutoModel, AutoTokenizer
 
-        path = require(FOLDER / "towers.safetensors", "The shapes-clip weights", REMEDY)
         towers = Towers(AutoModel.from_pretrained(text_folder(), add_pooling_layer=False))
-        state = {name: value.float() for name, value in load_file(path).items()}
-        missing, unexpected = towers.load_state_dict(state, strict=False)
-        saved_elsewhere = ("text.", "num_batches_tracked")  # that count is only used in training
-        lost = [name for name in missing if not any(part in name for part in saved_elsewhere)]
-        if unexpected or lost:
-            raise InputError(f"{path}: not the weights of this version. {REMEDY}")
+        _load(towers, _weights(), kept_elsewhere="text.")
         return cls(towers, AutoTokenizer.from_pretrained(text_folder()))
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
@@ -141,14 +135,7 @@ class ShapesClip:
         Raises:
             InputError: frames of another size or type.
         """
-        if frames.dtype != np.uint8 or frames.shape[1:] != (FRAME_SIZE, FRAME_SIZE, 3):
-            raise InputError(
-                f"shapes-clip takes uint8 frames [N, {FRAME_SIZE}, {FRAME_SIZE}, 3], got "
-                f"{frames.dtype} {list(frames.shape)}; it was trained on the embedded dataset only."
-            )
-        parts = [frames[i : i + BATCH] for i in range(0, len(frames), BATCH)]
-        with torch.inference_mode():
-            return _scaled([self.towers.images(to_pixels(part)) for part in parts])
+        return encode_images(self.towers.image, frames)
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Embeddings of texts: float32 [N, 128]; unknown words count as ``<unk>``."""
@@ -159,6 +146,51 @@ class ShapesClip:
     def tokens(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         """Token ids [N, L] and which of them are real, [N, L] bool."""
         return tokenize(self.tokenizer, texts)
+
+
+def load_image_tower() -> ImageTower:
+    """The image tower alone, which takes no text library to load.
+
+    Raises:
+        InputError: the weights are not there.
+    """
+    state = {
+        name.removeprefix("image."): value
+        for name, value in _weights().items()
+        if name.startswith("image.")
+    }
+    return _load(ImageTower(), state).eval()
+
+
+def _weights() -> dict[str, Tensor]:
+    path = require(FOLDER / "towers.safetensors", "The shapes-clip weights", REMEDY)
+    return {name: value.float() for name, value in load_file(path).items()}
+
+
+def _load(towers: nn.Module, state: dict[str, Tensor], kept_elsewhere: str = "") -> nn.Module:
+    missing, unexpected = towers.load_state_dict(state, strict=False)
+    # Batch counts are only used in training.
+    elsewhere = tuple(part for part in (kept_elsewhere, "num_batches_tracked") if part)
+    lost = [name for name in missing if not any(part in name for part in elsewhere)]
+    if unexpected or lost:
+        raise InputError(f"{FOLDER / 'towers.safetensors'}: not of this version. {REMEDY}")
+    return towers
+
+
+def encode_images(tower: ImageTower, frames: np.ndarray) -> np.ndarray:
+    """Embeddings of uint8 frames [N, 96, 96, 3], scaled as `ShapesClip` says: float32 [N, 128].
+
+    Raises:
+        InputError: frames of another size or type.
+    """
+    if frames.dtype != np.uint8 or frames.shape[1:] != (FRAME_SIZE, FRAME_SIZE, 3):
+        raise InputError(
+            f"shapes-clip takes uint8 frames [N, {FRAME_SIZE}, {FRAME_SIZE}, 3], got "
+            f"{frames.dtype} {list(frames.shape)}; it was trained on the embedded dataset only."
+        )
+    parts = [frames[i : i + BATCH] for i in range(0, len(frames), BATCH)]
+    with torch.inference_mode():
+        return _scaled([tower(to_pixels(part)) for part in parts])
 
 
 def tokenize(tokenizer: Any, texts: list[str]) -> tuple[Tensor, Tensor]:

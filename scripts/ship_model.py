@@ -1,0 +1,135 @@
+"""Make the model that comes with the library out of a finished run on the embedded dataset.
+
+    python scripts/ship_model.py results/shapes/runs/cra/seed2024 --data data/shapes
+
+Writes ``cra_lib/model/shipped/cra-shapes``: weights, configuration, what the model met in
+training, a card with its scores and hashes, and two sample videos with a question each. A second
+call replaces the first one's files. The model must have been scored on the test split.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cra_lib.config import RunConfig, load_config
+from cra_lib.data.batches import load_split
+from cra_lib.evaluator.annotations import read_questions, read_truths
+from cra_lib.inference.leave import leave_known
+from cra_lib.model.base import GroundedModel
+from cra_lib.model.saving import CARD, CONFIG, FAMILIAR, KNOWN, SHIPPED, WEIGHTS, count_parameters
+from cra_lib.model.text import load_tokenizer
+from cra_lib.paths import DataFiles, RunFiles, atomic, require
+from cra_lib.records import InputError, Question, read_predictions
+
+LARGEST = 3_000_000
+"""Bytes of the weights, at most: they travel in every wheel."""
+SAMPLES = "samples"
+SHOWN = ("Acc@QA", "Acc@GQA", "mIoP", "mIoU")
+
+
+def main(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    data_dir: Annotated[Path, typer.Option("--data", help="Folder of its dataset.")],
+    name: Annotated[str, typer.Option(help="Name of the shipped model.")] = "cra-shapes",
+    out: Annotated[Path, typer.Option(help="Folder of the shipped models.")] = SHIPPED,
+) -> None:
+    """Write the shipped model's folder from a run."""
+    run, data = RunFiles(run_dir), DataFiles(data_dir)
+    config = load_config(require(run.config, "Run", "Train it first: ./reproduce.sh"))
+    scores_path = require(run.scores("test"), "Scores", "Evaluate it first: ./reproduce.sh")
+    scores = json.loads(scores_path.read_text(encoding="utf-8"))
+    model = GroundedModel.from_pretrained(run_dir)
+    folder = out / name
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save_pretrained(folder)
+    if (size := (folder / WEIGHTS).stat().st_size) > LARGEST:
+        raise InputError(f"{run.weights} holds {size} bytes; a shipped model has at most {LARGEST}")
+    tokenizer = load_tokenizer(config.model.text_encoder)
+    leave_known([folder], config, data, load_split(config, data, "train", tokenizer))
+    samples = write_samples(folder / SAMPLES, data, run)
+    card = card_text(config, scores, folder, count_parameters(model)["total"], samples)
+    with atomic(folder / CARD) as partial:
+        partial.write_text(card, encoding="utf-8")
+    typer.echo(f"{folder}: {sum(p.stat().st_size for p in folder.rglob('*') if p.is_file())} bytes")
+
+
+def write_samples(folder: Path, data: DataFiles, run: RunFiles, count: int = 2) -> dict[str, Any]:
+    """Copy the first test videos with a grounded, rightly answered question; say which they are.
+
+    They show what an answer looks like, not how often it is right: the scores say that.
+    """
+    truths, questions = read_truths(data, "test"), read_questions(data.questions("test"))
+    said = {p.key: p for p in read_predictions(run.predictions("test"))}
+    rule = load_config(run.config).span.rule
+    chosen: dict[str, Question] = {}
+    for question in questions:
+        prediction, truth = said[question.key], truths[question.key]
+        start, end = prediction.spans[rule]
+        grounded = any(min(end, b) - max(start, a) >= 0.6 * (end - start) > 0
+                       for a, b in truth.segments)  # fmt: skip
+        if prediction.answer == question.answer and grounded and len(chosen) < count:
+            kinds = {q.type for q in chosen.values()}
+            if question.video_id not in chosen and question.type not in kinds:
+                chosen[question.video_id] = question
+    folder.mkdir(parents=True, exist_ok=True)
+    index = {}
+    for number, question in enumerate(chosen.values(), start=1):
+        file = f"shapes-{number}.mp4"
+        shutil.copyfile(data.video(question.video_id), folder / file)
+        index[file] = {"question": question.text, "choices": list(question.choices)}
+    with atomic(folder / "samples.json") as partial:
+        partial.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+    return index
+
+
+def card_text(
+    config: RunConfig, scores: dict[str, Any], folder: Path, parameters: int, samples: dict
+) -> str:
+    """What a reader of the folder should know; the first line says what the model is good for."""
+    row, spread = scores["rules"][config.span.rule], scores["intervals"][config.span.rule]
+    measured = "\n".join(
+        f"| {name} | {row[name]:.1f} | {spread[name][0]:.1f} to {spread[name][1]:.1f} |"
+        for name in SHOWN
+    )
+    train, files = (
+        config.train,
+        (WEIGHTS, CONFIG, KNOWN, FAMILIAR, *(f"{SAMPLES}/{f}" for f in samples)),
+    )
+    hashes = "\n".join(
+        f"| {file} | `{hashlib.sha256((folder / file).read_bytes()).hexdigest()}` |"
+        for file in files
+    )
+    return f"""\
+This model is good for one little world only: the rendered videos of `shapes`, and its words.
+
+Its answers about any other video are guesses, and it says so. It comes along so that `cra ask` and
+`from_pretrained("{folder.name}")` work at once; for real videos train on NExT-GQA or your own data.
+
+* variant `{config.variant}`, seed {config.seed}, {parameters:,} parameters, MIT licence
+* recipe: {train.epochs} epochs, batches of {train.batch_size}, learning rate
+  {train.learning_rate:g}; no interval was ever seen in training
+* frames: `{config.data.encoder}`, {config.data.num_frames} a video
+* settings: `{CONFIG}` (model) and `{KNOWN}` (what it met in training)
+
+Test split without bias, percent, intervals over videos (95 %):
+
+| | | |
+|---|---|---|
+{measured}
+
+| file | SHA-256 |
+|---|---|
+{hashes}
+
+Made by `scripts/ship_model.py` from a run of `./reproduce.sh`.
+"""
+
+
+if __name__ == "__main__":
+    typer.run(main)
