@@ -21,7 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-FAMILIES = ("scoring", "exploring", "data", "causal", "models", "training", "workflow")
+FAMILIES = (
+    "scoring", "exploring", "data", "causal", "models", "training", "asking", "workflow",
+)  # fmt: skip
 """Modules of this package; each has `register(app)`, which adds its commands."""
 
 for _family in FAMILIES:
