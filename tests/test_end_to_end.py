@@ -76,7 +76,7 @@ def test_the_manifest_says_where_everything_comes_from(clone):
 def test_pages_of_the_notebooks_fetch_nothing(clone):
     plan, _ = clone
     pages = sorted(plan.results.notebooks.glob("*.html"))
-    assert len(pages) == 3 + 2 * len(plan.runs)
+    assert len(pages) == 4 + 2 * len(plan.runs)
     for page in pages:
         assert not re.search(r'<(script|link)[^>]*(src|href)="http', page.read_text())
 

@@ -35,6 +35,7 @@ STAGES = {
     "sample": "02_sample_causal_features",
     "train": "03_train",
     "evaluate": "04_evaluate",
+    "ask": "06_ask_a_video",
     "figures": "05_figures",
     "report": "",
 }
@@ -141,10 +142,21 @@ class Plan:
             for kind, suffix in kinds
         ]
 
+    @property
+    def asked_page(self) -> Path:
+        """The executed copy of notebook 06, which nothing else depends on."""
+        return self.results.notebooks / "06_ask_a_video.html"
+
+    def asked(self) -> list[str]:
+        """What notebook 06 waits for: the first run of `cra`; without one it asks the model that
+        comes with the library."""
+        runs = [run for run in self.runs if run[0] == "cra"][:1]
+        return [path for run in runs for path in self.scored(*run)]
+
     def products(self) -> list[str]:
         """Everything that must be there in the end; a deleted file is made again."""
-        pages = str(self.results.report), str(self.results.explorer)
-        files = [*self.prepared(), *self.sampled(), *pages]
+        pages = self.results.report, self.results.explorer, self.asked_page
+        files = [*self.prepared(), *self.sampled(), *map(str, pages)]
         for variant, seed in self.runs:
             run = self.results.run(variant, seed)
             files += [str(run.config), str(run.weights), *self.scored(variant, seed)]
@@ -171,6 +183,8 @@ class Plan:
         config = self.config(variant or self.variants[0], int(seed)).model_dump(mode="json")
         if stage in ("prepare", "sample"):
             config = {name: config[name] for name in ("dataset", "data", "causal")}
+        elif stage == "ask":
+            config = {"dataset": self.dataset, "profile": self.profile, "reads": self.asked()}
         elif stage in ("figures", "report"):
             config = {"variants": self.variants, "seeds": self.seeds, "profile": self.profile}
         return json.dumps(config, sort_keys=True)

@@ -106,6 +106,7 @@ for split in DATASETS[DATASET].evaluated:
 if False:
     import cra_lib.reporting.figures, cra_lib.reporting.tables
 """,
+    "06_ask_a_video": "",
 }
 REPORT = '''
 """Toy report."""
@@ -219,13 +220,13 @@ def toy(tmp_path_factory) -> Toy:
     console = toy.run()
     assert re.search(r"train +2 +2 ", console) and "Report:" in console
     assert sorted(toy.ran()) == [
-        "evaluate", "evaluate", "figures", "prepare_data", "report", "sample_causal_features",
-        "train", "train",
+        "ask_a_video", "evaluate", "evaluate", "figures", "prepare_data", "report",
+        "sample_causal_features", "train", "train",
     ]  # fmt: skip
     return toy
 
 
-AFTER_TRAINING = {"train": 2, "evaluate": 2, "figures": 1, "report": 1}
+AFTER_TRAINING = {"train": 2, "evaluate": 2, "ask": 1, "figures": 1, "report": 1}
 
 
 def test_second_run_does_nothing_even_if_all_files_are_touched(toy):
