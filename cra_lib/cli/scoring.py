@@ -71,7 +71,7 @@ def evaluate(
     ] = None,
     split: Split = None,
     answers: Answers = None,
-    spans: Annotated[Path | None, typer.Option(help="Intervals: {key: [start, end]}.")] = None,
+    spans: Annotated[Path | None, typer.Option(help=r"Intervals: {key: \[start, end]}.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Weights: {key: [32 numbers]}.")] = None,
     fractions: Fractions = False,
     stamps: StampsOption = None,

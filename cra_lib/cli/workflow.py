@@ -68,7 +68,12 @@ def notebook(
         list[str] | None,
         typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="May be repeated."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Where the executed copy goes.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The executed copy; default results/DATASET/notebooks/NAME[_VARIANT_seedK]."
+        ),
+    ] = None,
     html: Annotated[bool, typer.Option(help="Also write a page beside it.")] = True,
 ) -> None:
     """Run one notebook with parameters; keep its executed copy and record it in the manifest.
@@ -78,14 +83,20 @@ def notebook(
     import time
 
     from cra_lib.paths import repository_root
-    from cra_lib.reproduction.notebook import CellFailed, KernelDied, parse_parameters, run_notebook
+    from cra_lib.reproduction.notebook import (
+        CellFailed,
+        KernelDied,
+        copy_name,
+        parse_parameters,
+        run_notebook,
+    )
 
     source = Path(name)
     if source.suffix != ".ipynb":
         source = repository_root() / "notebooks" / f"{name}.ipynb"
     values = parse_parameters(source, parameters or [])
     results = result_files(str(values.get("DATASET") or "shapes"), values.get("RESULTS_DIR"))
-    out = out or results.notebooks / source.name
+    out = out or results.notebooks / copy_name(source, values)
     label, started = out.stem, time.time()
     inputs, made = _split_files(files or [])
     _say(f"{label}: started")
@@ -106,7 +117,7 @@ def notebook(
     except OSError as problem:  # such as a full disk, which leaves no room for the copy either
         typer.echo(f"{label}: {problem}", err=True)
         raise typer.Exit(1) from None
-    _say(f"{label}: done in {time.time() - started:.0f} s")
+    _say(f"{label}: done in {time.time() - started:.0f} s; executed copy: {out}")
 
 
 def _split_files(files: list[str]) -> tuple[list[Path], list[Path]]:

@@ -9,7 +9,7 @@ The file is ``{"entries": {NAME: ENTRY}}``; NAME is the executed copy without it
     seed         the SEED parameter, or null
     commit       {"hash": git revision or null, "dirty": true where the working copy differs}
     inputs       {path: sha256} of the files it was told to read
-    outputs      {path: sha256} of the artefacts it left behind
+    outputs      {path: sha256} of all artefacts it left behind: figures, tables, a run's files
     device       {"cpu": name, "gpu": name or null, "cores": count}
     versions     {"python": ..., distribution: version, ...}
     started      seconds since 1970
@@ -26,7 +26,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
@@ -56,6 +56,51 @@ def hashes(paths: Iterable[Path], relative_to: Path) -> dict[str, str]:
             inside = path.is_relative_to(relative_to)
             table[str(path.relative_to(relative_to) if inside else path)] = sha256(path)
     return table
+
+
+def made_by(
+    manifest: Path,
+    executed: Path,
+    parameters: Mapping[str, Any],
+    started: float,
+    told: Iterable[Path],
+    root: Path,
+) -> dict[str, str]:
+    """Path -> digest of everything that one notebook run has left behind.
+
+    That is what it was told to make, its executed copy and page, what the run before it made and
+    is still there, and every file of the results that is newer than its start: of one run for the
+    notebooks of a variant, outside of ``runs/`` for the others, so that notebooks at work at the
+    same time do not claim each other's files.
+
+    Args:
+        started: seconds since 1970.
+        told: files that the caller expects of it.
+        root: paths below it are shortened.
+    """
+    results = manifest.parent
+    variant, seed = parameters.get("VARIANT"), parameters.get("SEED")
+    own = results / "runs" / f"{variant}" / f"seed{seed}" if variant else results
+    fresh = [
+        path
+        for path in own.rglob("*")
+        if path.is_file() and path.stat().st_mtime >= started - 1 and _is_artefact(path, own)
+    ]
+    before = read_manifest(manifest).get(executed.stem, {}).get("outputs", {})
+    kept = [root / name for name in before]
+    copies = [executed, executed.with_suffix(".html")]
+    return dict(sorted(hashes([*told, *kept, *fresh, *copies], root).items()))
+
+
+def _is_artefact(path: Path, own: Path) -> bool:
+    """False for the state of tools, half-written files, and what others make at the same time."""
+    inside = path.relative_to(own).parts
+    others = {"runs", "notebooks", "pages", "resume", "tensorboard"}
+    return (
+        inside[0] not in others
+        and not any(part.startswith(".") for part in inside)
+        and inside[-1] not in ("manifest.json", "report.html")
+    )
 
 
 def git_state(root: Path) -> dict[str, Any]:

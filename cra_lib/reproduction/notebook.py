@@ -13,15 +13,16 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cra_lib.paths import atomic, repository_root, require
+from cra_lib.paths import repository_root, require
 from cra_lib.records import InputError
 from cra_lib.reproduction import manifest
+from cra_lib.reproduction.executed_page import write_html
 
 Scalar = str | int | float | bool | None
 PROGRESS_LINE = re.compile(r"\s*(epoch|step)\b", re.IGNORECASE)
@@ -151,6 +152,14 @@ def parse_parameters(notebook: Path, words: Iterable[str]) -> dict[str, Scalar]:
     return values
 
 
+def copy_name(notebook: Path, given: Mapping[str, Scalar]) -> str:
+    """File name of the executed copy: every variant and seed has its own, as in the workflow."""
+    values = {name: p.default for name, p in declared_parameters(notebook).items()} | dict(given)
+    if "VARIANT" in values and "SEED" in values:
+        return f"{notebook.stem}_{values['VARIANT']}_seed{values['SEED']}{notebook.suffix}"
+    return notebook.name
+
+
 def run_notebook(
     notebook: Path,
     out: Path,
@@ -198,7 +207,7 @@ def run_notebook(
                 "seed": parameters.get("SEED"),
                 "commit": manifest.git_state(root),
                 "inputs": manifest.hashes(inputs, root),
-                "outputs": manifest.hashes(outputs, root),
+                "outputs": manifest.made_by(manifest_path, out, parameters, started, outputs, root),
                 "device": manifest.device(),
                 "versions": manifest.versions(),
                 "started": round(started, 1),
@@ -224,6 +233,7 @@ def _execute(notebook: Path, out: Path, parameters: dict, say: Callable[[str], N
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # a warning per kernel otherwise
     # Bars of weights being loaded would stay in the executed copy as "0 %".
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
     with _kept(out) as partial:
         try:
             papermill.execute_notebook(
@@ -270,68 +280,29 @@ def _kept(out: Path) -> Iterator[Path]:
 
 
 class _Lines:
-    """A text stream that hands complete epoch lines to ``say`` (what papermill writes to)."""
+    """A text stream that hands complete epoch lines to ``say`` (what papermill writes to), each
+    with the time left where it says how many there are."""
 
     def __init__(self, say: Callable[[str], None]):
         self.say, self.rest = say, ""
+        self.first: tuple[float, int] | None = None
 
     def write(self, text: str) -> None:
         *lines, self.rest = (self.rest + text).split("\n")
         for line in filter(PROGRESS_LINE.match, lines):
-            self.say(line.strip())
+            self.say(line.strip() + self._time_left(line))
+
+    def _time_left(self, line: str) -> str:
+        """From the second line on: by the pace since the first, which started up as well."""
+        counted = re.search(r"(\d+)\s*/\s*(\d+)", line)
+        if not counted:
+            return ""
+        now, done, total = time.time(), *map(int, counted.groups())
+        if self.first is None or done <= self.first[1]:
+            self.first = now, done
+            return ""
+        pace = (now - self.first[0]) / (done - self.first[1])
+        return f"  about {pace * (total - done):.0f} s left" if done < total else ""
 
     def flush(self) -> None:
         """Incomplete lines wait for their end."""
-
-
-def write_html(notebook: Path) -> Path:
-    """The page of an executed notebook, beside it; nothing in it is fetched from the net."""
-    import nbformat
-    from nbconvert import HTMLExporter
-
-    content = nbformat.read(notebook, as_version=4)
-    _drop_widgets(content)
-    formulas: list[str] = []
-    for cell in content.cells:
-        if cell.cell_type == "markdown":
-            cell.source = _set_formulas_aside(cell.source, formulas)
-    page, _ = HTMLExporter(template_name="lab", embed_images=True).from_notebook_node(content)
-    # MathJax, RequireJS and Mermaid would be fetched; the formulas become MathML instead.
-    fetched = r'<script[^>]*(?:\bsrc=|type="(?:module|text/x-mathjax)).*?</script>'
-    page = re.sub(fetched, "", page, flags=re.S)
-    out = notebook.with_suffix(".html")
-    with atomic(out) as partial:
-        partial.write_text(_put_formulas_back(page, formulas), encoding="utf-8")
-    return out
-
-
-def _drop_widgets(content: Any) -> None:
-    """Show widgets, such as bars of progress, as their text: their drawing would be fetched."""
-    content.metadata.pop("widgets", None)
-    for cell in content.cells:
-        for output in cell.get("outputs", ()):
-            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
-
-
-def _set_formulas_aside(markdown: str, formulas: list[str]) -> str:
-    """Markdown with a token for each formula between dollar signs; MathML goes to ``formulas``.
-
-    nbconvert's sanitizer breaks MathML inside Markdown, hence the detour. Code is left alone.
-    """
-    from latex2mathml.converter import convert
-
-    def replace(match: re.Match) -> str:
-        code, block, inline = match.groups()
-        if code:
-            return code
-        formulas.append(convert(block or inline, display="block" if block else "inline"))
-        return f"formula{len(formulas) - 1}token"
-
-    pattern = r"(```.*?```|`[^`]*`)|\$\$(.+?)\$\$|\$([^$\n]+?)\$"
-    return re.sub(pattern, replace, markdown, flags=re.S)
-
-
-def _put_formulas_back(page: str, formulas: list[str]) -> str:
-    token = re.compile(r"formula(\d+)token")
-    page = re.sub(r"<[^>]*>", lambda tag: token.sub("formula", tag[0]), page)  # heading anchors
-    return token.sub(lambda match: formulas[int(match[1])], page)

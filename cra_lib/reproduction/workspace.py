@@ -83,8 +83,18 @@ def open_workspace(
     Raises:
         InputError: an unknown dataset, profile, variant or setting.
     """
+    _show_tables_whole()
     config = resolve_config(dataset, profile, variant, seed, {"train": dict(train or {})})
     data, results = data_files(dataset, data_dir), result_files(dataset, results_dir)
     versions = f"cra-lib {__version__}, Python {platform.python_version()}"
     print(f"{versions}: {dataset}, profile {profile}, data in {data.root}")
     return Workspace(config, data, results)
+
+
+def _show_tables_whole() -> None:
+    """pandas cuts long texts and tables by default; a question or a setting has to be readable."""
+    import pandas as pd
+
+    for option, value in {"max_colwidth": None, "max_rows": 200, "max_columns": 50}.items():
+        pd.set_option(f"display.{option}", value)
+    pd.set_option("display.width", 120)

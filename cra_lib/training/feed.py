@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from cra_lib.data.batches import Batch
+from cra_lib.data.progress import with_bar
 from cra_lib.inference.fabric import apply_to_collection
-from cra_lib.training.log import with_bar
 from cra_lib.training.setup import Engine
 from cra_lib.training.state import Progress
 
@@ -65,7 +65,7 @@ def loaded(engine: Engine, progress: Progress) -> Iterator[Batch]:
         batches = map(engine.fabric.to_device, in_background(pinned))
     total = len(engine.batches) - progress.batches
     shown = engine.fabric.is_global_zero
-    waiting = with_bar(batches, total, f"epoch {progress.epoch + 1}", shown)
+    waiting = with_bar(batches, total, f"epoch {progress.epoch + 1}", "step", shown=shown)
     while True:
         start = time.perf_counter()
         batch = next(waiting, None)

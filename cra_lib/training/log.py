@@ -7,7 +7,7 @@ import json
 import platform
 import resource
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -108,16 +108,6 @@ def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
             shown.append(f"val {name} {value:5.2f}")
     shown += [f"{row['samples_per_second']:.1f} questions/s", f"{row['seconds']:.1f} s"]
     return "  ".join(shown)
-
-
-def with_bar(batches: Iterable, total: int, title: str, shown: bool) -> Iterator:
-    """The batches, with a progress bar where somebody watches a terminal."""
-    if not (shown and sys.stderr.isatty()):
-        yield from batches
-        return
-    from tqdm import tqdm
-
-    yield from tqdm(batches, total=total, desc=title, leave=False, unit="step")
 
 
 def event_writer(run: RunFiles, wanted: bool) -> Callable[[Mapping[str, Any]], None]:

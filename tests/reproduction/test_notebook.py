@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 from cra_lib.records import InputError
+from cra_lib.reproduction.executed_page import write_html
 from cra_lib.reproduction.manifest import read_manifest
 from cra_lib.reproduction.notebook import (
     CellFailed,
     KernelDied,
     check_parameters,
+    copy_name,
     declared_parameters,
     parse_parameters,
     run_notebook,
-    write_html,
 )
 
 PARAMETERS = 'NAME: str = "a"\nSEED: int = 1\nRATE: float | None = None\nDEEP = False\nhelper = 1'
@@ -155,3 +156,31 @@ def test_widgets_become_text_that_needs_no_network(tmp_path):
     path.write_text(json.dumps(document))
     page = write_html(path).read_text()
     assert "half of the epochs" in page and "unpkg.com" not in page and view not in page
+
+
+def test_a_page_has_contents_and_leads_on(tmp_path):
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    source = write(
+        folder / "03_train_ng+_seed7.ipynb", PARAMETERS, prose="**The `loss`.** It falls."
+    )
+    page = write_html(source).read_text()
+    assert '<li><a href="#cell-id=title">The loss</a></li>' in page and 'id="cell-id=title"' in page
+    assert 'href="../report.html"' in page and 'href="04_evaluate_ng+_seed7.html"' in page
+
+
+def test_every_variant_has_its_own_copy(tmp_path):
+    trained = write(tmp_path / "03_train.ipynb", 'VARIANT: str = "cra"\nSEED: int = 2024')
+    assert copy_name(trained, {}) == "03_train_cra_seed2024.ipynb"
+    assert copy_name(trained, {"VARIANT": "ng+"}) == "03_train_ng+_seed2024.ipynb"
+    other = write(tmp_path / "05_figures.ipynb", 'NAME: str = "a"')
+    assert copy_name(other, {}) == "05_figures.ipynb"
+
+
+def test_epoch_lines_say_how_long_it_will_take(tmp_path):
+    said: list[str] = []
+    loop = "for n in (1, 2, 3):\n    time.sleep(0.2)\n    print(f'epoch {n}/3', flush=True)"
+    source = write(tmp_path / "toy.ipynb", PARAMETERS, f"import time\n{loop}")
+    run_notebook(source, tmp_path / "out.ipynb", {}, say=said.append)
+    assert said[0] == "epoch 1/3" and said[2] == "epoch 3/3"
+    assert re.fullmatch(r"epoch 2/3  about \d+ s left", said[1])

@@ -26,6 +26,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
+from cra_lib.data.progress import is_watched, with_bar
 from cra_lib.data.shapes.habits import DEFAULT_BIAS, Bias, habit_share, noun_habit, scene_habit
 from cra_lib.data.shapes.questions import Item, ask, segments
 from cra_lib.data.shapes.reference import Asked, reference_rows
@@ -149,11 +150,13 @@ def _render(clips: Sequence[Clip], files: DataFiles, workers: int, progress: boo
         if workers > 1 and len(todo) > 1:
             pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
             done = stack.enter_context(pool).map(render, todo, chunksize=8)
+        lines = progress and not is_watched()  # in a log, where a bar would not move
+        done = with_bar(done, len(todo), "rendering", "video", shown=progress)
         for count, video_id in enumerate(done, start=1):
             kept[video_id] = wanted[video_id]
             if count % 100 == 0 or count == len(todo):
                 annotations.write_json(marks_path, kept)
-                if progress:
+                if lines:
                     print(f"shapes: {count} of {len(todo)} videos rendered", file=sys.stderr)
 
 

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 FPS = 8
 MIN_FRAMES, MAX_FRAMES = 12 * FPS, 20 * FPS
+EVENT_FRAMES = (20, 26)
+"""Shortest and longest event."""
 
 COLOURS = ("red", "blue", "yellow", "purple")
 NOUNS = ("circle", "square", "triangle", "star")
@@ -110,7 +112,7 @@ def draw_world(rng: random.Random) -> World:
     for index, actor in enumerate(order):
         # A reaction follows at once; everything else leaves a pause, so that "why" can be seen.
         frame += 0 if index == 0 else 2 if index in caused else rng.randint(5, 9)
-        end = frame + rng.randint(20, 26)
+        end = frame + rng.randint(*EVENT_FRAMES)
         cause = index - 1 if index in caused else None
         events.append(Event(actor, actions[actor].pop(), frame, end, cause))
         frame = end
