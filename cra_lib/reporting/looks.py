@@ -1,7 +1,8 @@
 """Names, order and colours of the methods, the same in every table and figure.
 
-Colours are Okabe and Ito's, told apart by colour-blind readers; where lines meet, marker and line
-style differ too, so that a figure also survives a black-and-white printer.
+Colours are Okabe and Ito's without their yellow, which white paper swallows, and darker ones of
+Paul Tol's, told apart by colour-blind readers; where lines meet, marker and line style differ too,
+so that a figure also survives a black-and-white printer.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 BLUE, SKY, GREEN, ORANGE = "#0072B2", "#56B4E9", "#009E73", "#E69F00"
-VERMILLION, PINK, YELLOW = "#D55E00", "#CC79A7", "#F0E442"
+VERMILLION, PINK = "#D55E00", "#CC79A7"
+OLIVE, WINE, INDIGO, PURPLE, BROWN = "#8A8A20", "#882255", "#332288", "#9A6FD0", "#8A5A10"
 GREY, BLACK = "#8A8A8A", "#222222"
-CYCLE = (BLUE, ORANGE, GREEN, VERMILLION, PINK, SKY, YELLOW, GREY)
+CYCLE = (BLUE, ORANGE, GREEN, VERMILLION, PINK, SKY, OLIVE, GREY)
 TRUTH = GREEN
-"""Ground truth has this colour in every figure."""
+"""Ground truth has this colour in every figure, and no method has it."""
 
 
 class Look(NamedTuple):
@@ -29,13 +31,13 @@ class Look(NamedTuple):
 LOOKS = {
     "cra": Look("CRA", BLUE, "o"),
     "cra-released": Look("CRA (released)", SKY, "s", "--"),
-    "no-causal": Look("CRA without ECI", GREEN, "^"),
+    "no-causal": Look("CRA without ECI", WINE, "^"),
     "no-gsg": Look("CRA without GSG", PINK, "v"),
-    "no-cma": Look("CRA without CMA", YELLOW, "P"),
-    "no-lci": Look("CRA without LCI", "#6A51A3", "<"),
-    "no-vci": Look("CRA without VCI", "#117733", ">"),
+    "no-cma": Look("CRA without CMA", OLIVE, "P"),
+    "no-lci": Look("CRA without LCI", PURPLE, "<"),
+    "no-vci": Look("CRA without VCI", INDIGO, ">"),
     "post-hoc": Look("Temp[CLIP] PH", ORANGE, "D"),
-    "ng": Look("Temp[CLIP] NG", "#A6761D", "h"),
+    "ng": Look("Temp[CLIP] NG", BROWN, "h"),
     "ng+": Look("Temp[CLIP] NG+", VERMILLION, "X"),
     "blind": Look("Blind (no video)", GREY, "*", ":"),
     "random": Look("Random", GREY, ".", ":"),

@@ -74,9 +74,9 @@ def one_of_each(made_up, reports, scores) -> dict[str, Figure]:
         "faithfulness": figures.faithfulness_bars(tables.faithfulness_table(reports, "test")),
         "calibration": figures.calibration({n: c["calibration"] for n, c in contents.items()}),
         "same_video_overlap": figures.same_video_overlap({"cra": 30.0, "ng+": 80.0}, 20.0),
-        "iop_histogram": figures.iop_histogram({"cra": [0.1, 0.9], "ng+": [0.0, 1.0]}),
+        "iop_curves": figures.iop_curves({"cra": [0.1, 0.9], "ng+": [0.0, 1.0]}),
         "span_distributions": figures.span_distributions(shares),
-        "attention": figures.attention_over_time(case),
+        "attention": figures.attention_over_time({"right and grounded": case, "wrong": case}),
         "training_curves": figures.training_curves(histories["cra"]),
         "validation_curves": figures.validation_curves(histories),
         "question_counts": figures.question_counts(pd.DataFrame({"CW": [3, 4]}, index=["a", "b"])),
@@ -84,7 +84,9 @@ def one_of_each(made_up, reports, scores) -> dict[str, Figure]:
         "answer_cooccurrence": figures.answer_cooccurrence(
             pd.DataFrame({"baby": [10.0, 2.0], "woman": [1.0, 8.0]}, index=["crawl", "sing"])
         ),
-        "evidence_strip": figures.evidence_strip(case.frames, case.times, [Span(5.0, 9.0)], 16.0),
+        "evidence_strip": figures.evidence_strip(
+            case.frames, case.times, [Span(5.0, 9.0)], 16.0, questions[0]
+        ),
         "examples": figures.answer_strips([case, case]),
     }
 
@@ -106,7 +108,7 @@ def test_axes_are_labelled_with_units_and_nothing_is_titled(drawn, name):
     for axes in figure.findobj(mpl.axes.Axes):
         assert not axes.get_title(), "titles belong into the caption"
         if (
-            axes.get_xticks().size
+            np.size(axes.get_xticks())
             and not axes.images
             and axes.xaxis.get_tick_params()["labelbottom"]
         ):
@@ -172,6 +174,7 @@ def test_saving_writes_both_files_and_repeats_to_the_byte(tmp_path, scores):
     content, shown = first._repr_png_()
     assert content.startswith(b"\x89PNG") and shown["width"] > 300
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        "main_scores.csv",
         "main_scores.pdf",
         "main_scores.png",
     ]
@@ -185,9 +188,74 @@ def test_drawing_leaves_the_callers_settings_alone(scores):
 
 def test_known_methods_differ_in_colour_and_marker():
     methods = [LOOKS[name] for name in LOOKS if name not in ("blind", "random")]
-    assert len({style.colour for style in methods}) >= len(methods) - 1  # CRA's truth shares green
+    assert len({style.colour for style in methods}) == len(methods)
     assert len({style.marker for style in methods}) == len(methods)
     assert len(set(CYCLE)) == len(CYCLE)
+
+
+def contrast_on_white(colour: str) -> float:
+    """Contrast ratio against white as WCAG 2 defines it."""
+    channels = np.array(mpl.colors.to_rgb(colour))
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return 1.05 / (linear @ (0.2126, 0.7152, 0.0722) + 0.05)
+
+
+def test_every_colour_can_be_seen_on_white():
+    for colour in {*CYCLE, *(style.colour for style in LOOKS.values())}:
+        assert contrast_on_white(colour) > 2, colour
+
+
+def test_labels_beside_the_overlap_bars_do_not_meet_the_line():
+    figure = figures.same_video_overlap({"cra": 17.0, "ng+": 57.0}, 19.0)
+    [axes] = figure.axes
+    numbers = [text for text in axes.texts if text.get_text() in ("17", "57")]
+    assert len(numbers) == 2 and all(text.xy[0] > 1 for text in numbers)  # right of the axes
+
+
+def test_thin_bins_are_counted_but_not_drawn():
+    bins = [
+        {"confidence": 30.0, "accuracy": 0.0, "questions": 2},
+        {"confidence": 90.0, "accuracy": 80.0, "questions": 50},
+    ]
+    upper, lower = figures.calibration({"cra": {"bins": bins, "error": 4.0}}).axes
+    assert list(upper.lines[-1].get_xdata()) == [90.0]
+    assert list(lower.lines[0].get_ydata()) == [2, 50]
+
+
+def test_what_is_not_grounded_at_half_can_be_read_off():
+    figure = figures.iop_curves({"cra": [0.1, 0.2, 0.9, 1.0]})
+    x, y = figure.axes[0].lines[0].get_data()
+    assert y[np.searchsorted(x, 0.5) - 1] == 50
+
+
+def test_every_scored_method_has_a_row_of_spans(drawn, made_up):
+    rows = [text.get_text() for text in drawn["span_distributions"].axes[0].get_yticklabels()]
+    assert rows == ["Ground truth", *(look(name).label for name in in_order(made_up.variants))]
+
+
+def test_outcomes_and_the_question_are_written_out(drawn):
+    shown = " ".join(texts(drawn["attention"]))
+    assert "RIGHT AND GROUNDED: " in shown and "WRONG: " in shown
+    assert "what did the" in " ".join(texts(drawn["evidence_strip"]))
+
+
+def test_one_example_of_each_outcome(made_up):
+    said = tables.predictions_of(made_up.results, "cra", 2024, "test")
+    truths = read_truths(made_up.data, "test")
+    found = tables.examples_by_outcome(said, truths, "post-hoc")
+    assert list(found) == ["right and grounded", "right but ungrounded", "wrong"]
+    assert said[found["wrong"]].answer != truths[found["wrong"]].answer
+    assert found == tables.examples_by_outcome(said, truths, "post-hoc"), "drawn, and repeatable"
+
+
+def test_numbers_drawn_lie_beside_the_picture(tmp_path, scores):
+    shelf = figures.Shelf(ResultFiles(tmp_path))
+    shelf("main_scores", figures.score_points(scores, "test"))
+    table = pd.read_csv(tmp_path / "figures" / "main_scores.csv")
+    wanted = scores[(scores["split"] == "test") & (scores["metric"] == "mIoU")]
+    found = table[table["metric"] == "mIoU"].set_index("variant")["value"]
+    assert found.to_dict() == pytest.approx(wanted.set_index("variant")["value"].to_dict(), 1e-5)
+    assert shelf("main", table).markdown == tmp_path / "tables" / "main.md"
 
 
 def test_methods_keep_the_order_of_the_tables():

@@ -23,7 +23,7 @@ def test_it_draws_what_there_is(made_up, repository, tmp_path, monkeypatch, vari
     notebook = json.loads((repository / "notebooks" / "05_figures.ipynb").read_text())
     # torch is loaded by other tests; here only the cells' own work is of interest
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    names = {"display": lambda shown: None}
+    names = {"display": lambda *shown: None}
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             exec("".join(cell["source"]), names)

@@ -3,7 +3,8 @@
 style      sizes, colours, and `save`, which writes PDF and PNG
 datasets   what is asked, how long the evidence is, what could mislead a model
 training   losses, validation scores, the learned filter
-scores     methods side by side, ablation, bias study, faithfulness, calibration
+scores     methods side by side, ablation, bias study, question types
+faithfulness  the four outcomes, calibration, whether intervals differ, IoP
 spans      where predicted intervals lie, and what the model looks at
 catalogue  caption, place and spoken description of each
 """
@@ -11,20 +12,18 @@ catalogue  caption, place and spoken description of each
 from cra_lib.reporting.figures.datasets import (
     answer_cooccurrence,
     evidence_strip,
+    playing,
     question_counts,
     segment_ratios,
 )
-from cra_lib.reporting.figures.scores import (
-    ablation_bars,
-    bias_study,
-    by_type,
+from cra_lib.reporting.figures.faithfulness import (
     calibration,
     faithfulness_bars,
     faithfulness_square,
-    iop_histogram,
+    iop_curves,
     same_video_overlap,
-    score_points,
 )
+from cra_lib.reporting.figures.scores import ablation_bars, bias_study, by_type, score_points
 from cra_lib.reporting.figures.spans import (
     Case,
     answer_strips,
@@ -32,11 +31,12 @@ from cra_lib.reporting.figures.spans import (
     case_of,
     span_distributions,
 )
-from cra_lib.reporting.figures.style import clear, save
+from cra_lib.reporting.figures.style import Shelf, clear, save
 from cra_lib.reporting.figures.training import training_curves, validation_curves
 from cra_lib.reporting.looks import in_order
 
 __all__ = [
+    "Shelf",
     "ablation_bars",
     "answer_cooccurrence",
     "Case",
@@ -51,7 +51,8 @@ __all__ = [
     "faithfulness_bars",
     "faithfulness_square",
     "in_order",
-    "iop_histogram",
+    "iop_curves",
+    "playing",
     "question_counts",
     "same_video_overlap",
     "save",

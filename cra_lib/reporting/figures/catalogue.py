@@ -63,8 +63,8 @@ FIGURES = {
     "bias_study": Item(
         "bias",
         "Every method where answers follow the training bias, follow none, and follow the reversed "
-        "bias. Grey lines are computed answerers that lack the video, all but the scene, or time, "
-        "and know the training bias.",
+        "bias. Grey lines, named at their ends, are computed answerers that lack the video, all "
+        "but the scene, or time, and know the training bias.",
         "Three panels, for Acc@QA, Acc@GQA and mIoU; three groups of points each, for test_iid, "
         "test and test_ood. The numbers are in the bias table.",
         SHAPES,
@@ -86,56 +86,66 @@ FIGURES = {
     ),
     "calibration": Item(
         "faithfulness",
-        "Share of right answers against the confidence in them; the closer to the diagonal, the "
-        "better a model knows when it is right. ECE is the expected calibration error.",
-        "Lines around the diagonal of accuracy against confidence, one line a method.",
+        "Share of right answers against the confidence in them, on the test split; the closer to "
+        "the diagonal, the better a model knows when it is right, and the smaller its expected "
+        "calibration error in the legend. Below: how many questions each point stands for; points "
+        "of fewer than ten are left out above.",
+        "Upper panel: lines around the diagonal of accuracy against confidence, one line a method. "
+        "Lower panel: lines of question counts over confidence.",
     ),
     "same_video_overlap": Item(
         "faithfulness",
-        "Mean IoU between the intervals for different questions on one video. A model that gives "
-        "every question the same interval is at 100; the dashed line is the annotation.",
+        "Mean IoU between the intervals for different questions on one test video. A model that "
+        "gives every question the same interval is at 100; the dashed line is the annotation.",
         "Bars, one a method, with a dashed line at the value of the ground truth.",
     ),
-    "iop_histogram": Item(
+    "iop_curves": Item(
         "faithfulness",
-        "Distribution of IoP, the share of the predicted interval that is evidence. Right of the "
-        "dashed line a question counts as grounded.",
-        "Outlined histograms of IoP from 0 to 1, one a method, with a dashed line at 0.5.",
+        "Share of the test questions whose IoP, the part of the predicted interval that is "
+        "evidence, is above each value. What a curve has at the dotted line counts as grounded.",
+        "Falling curves from IoP 0 to 1, one a method, with a dotted line at 0.5.",
     ),
     "span_distributions": Item(
         "grounding",
-        "Where predicted intervals start and how long they are, against the annotation (filled).",
-        "Two outlined histograms: start and length of the interval relative to the video, one "
-        "line a method, over the filled histogram of the ground truth.",
+        "Where predicted intervals start and how long they are, a row each method that was scored; "
+        "the top row is the annotation. A method that always points at the same place is one dark "
+        "field; the axes end where no row has half a percent of the test questions.",
+        "Two fields of small squares, start and length of the interval relative to the video; one "
+        "row a method below the row of the ground truth, darker where more questions lie.",
     ),
     "attention": Item(
         "grounding",
-        "Frame weights over one test video with and without Gaussian smoothing; frames with a "
-        "green border and the shaded time hold the evidence.",
-        "A row of video frames; below it two curves of frame weight over seconds, and two bars: "
-        "true and predicted interval.",
+        "Frame weights with and without Gaussian smoothing over one test video each, drawn at "
+        "random among the questions that CRA answered right with the evidence found, right "
+        "without it, and wrong; frames with a green border and the shaded time hold the evidence.",
+        "Up to three blocks, one an outcome: a row of video frames; below it two curves of frame "
+        "weight over seconds, and two bars: true and predicted interval.",
     ),
     "training_curves": Item(
         "training",
-        "CRA: the loss terms, the validation scores and the learned width of the Gaussian filter.",
+        "CRA, first seed: the loss terms, the validation scores and the learned width of the "
+        "Gaussian filter, by epoch.",
         "Three panels over epochs: loss terms, validation Acc@QA, Acc@GQA and mIoU, and sigma.",
     ),
     "validation_curves": Item(
         "training",
-        "Validation answer accuracy of every method over the epochs; it picks the epoch kept.",
-        "One line a method: validation Acc@QA over epochs.",
+        "Validation answer accuracy of every method over the epochs: the mean over seeds, and a "
+        "band from the lowest to the highest where there are several.",
+        "One line a method, with a band over seeds: validation Acc@QA over epochs.",
     ),
     "question_counts": Item(
         "data",
-        "Questions per split and type.",
+        "Questions of each split by type: CW why, CH how, TN after, TP before, TC while or when, "
+        "and descriptive ones (DO, DL, DC, DB) where a dataset has them.",
         "Stacked horizontal bars, one a split, coloured by question type; the numbers are in the "
         "dataset table.",
         notebook="01",
     ),
     "segment_ratios": Item(
         "data",
-        "Length of the annotated evidence relative to its video.",
-        "Outlined histograms of segment length over video length, one a split.",
+        "Length of the annotated evidence relative to its video, a panel each split; the dashed "
+        "line is the mean. The axis ends at the longest.",
+        "Histograms of segment length over video length under each other, one a split.",
         notebook="01",
     ),
     "answer_cooccurrence": Item(
@@ -147,8 +157,10 @@ FIGURES = {
     ),
     "evidence_strip": Item(
         "data",
-        "Frames of one video and the interval that holds the evidence for one question.",
-        "Four video frames in a row above a time axis with the evidence marked.",
+        "Frames of one video, the first question about it with its right answer, and the interval "
+        "that holds the evidence (green).",
+        "Question and answer, four video frames in a row, and a time axis with the evidence "
+        "marked.",
         notebook="01",
     ),
     "question_graph": Item(
@@ -199,7 +211,11 @@ TABLES = {
         "results",
         "Difference to CRA on the test split in percentage points, with paired 95 % intervals.",
     ),
-    "by_type": Item("results", "Acc@GQA in percent by question type, on the test split."),
+    "by_type": Item(
+        "results",
+        "Acc@GQA in percent by question type, on the test split: CW why, CH how, TN+TP after and "
+        "before, TC while.",
+    ),
     "blind": Item(
         "results",
         "Intervals chosen without looking at the video, with CRA's answers, on the test split.",
@@ -217,6 +233,10 @@ TABLES = {
         "Acc@QA in percent of computed answerers that know the training bias.",
         datasets=SHAPES,
     ),
-    "faithfulness": Item("faithfulness", "The four outcomes in percent of all test questions."),
+    "faithfulness": Item(
+        "faithfulness",
+        "Answer right or wrong, evidence found (IoP of at least 0.5) or not: "
+        "the four outcomes in percent of all test questions.",
+    ),
     "dataset": Item("data", "The dataset: counts and mean lengths per split.", notebook="01"),
 }

@@ -6,11 +6,12 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from cra_lib.reporting.figures.style import COLUMN, PAGE, blank, percent_axis, styled
+from cra_lib.reporting.figures.style import COLUMN, PAGE, blank, percent_axis, styled, with_data
 from cra_lib.reporting.looks import BLACK, BLUE, GREY, ORANGE
 
 PLACES = (
@@ -65,7 +66,7 @@ def node_coverage(shares: Mapping[str, float]) -> Figure:
     percent_axis(axes, "x")
     axes.set_xlabel("question-answer pairs with this part (%)")
     axes.grid(False, axis="y")
-    return figure
+    return with_data(figure, pd.DataFrame({"part": shares.keys(), "share": shares.values()}))
 
 
 @styled
@@ -99,7 +100,7 @@ def size_study(inertia: Mapping[int, float], chosen: int) -> Figure:
         ylim=(0, None),
     )
     axes.legend()
-    return figure
+    return with_data(figure, pd.DataFrame({"K": sizes, "distance": [inertia[k] for k in sizes]}))
 
 
 @styled

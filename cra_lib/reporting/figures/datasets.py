@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
 from textwrap import shorten
 
 import numpy as np
@@ -11,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cra_lib.records import Span
-from cra_lib.reporting.figures.style import COLUMN, PAGE, blank, styled
-from cra_lib.reporting.looks import BLACK, CYCLE, TRUTH
+from cra_lib.records import Question, Span
+from cra_lib.reporting.figures.style import COLUMN, PAGE, blank, styled, with_data
+from cra_lib.reporting.looks import BLACK, BLUE, CYCLE, TRUTH
 
 
 @styled
@@ -56,26 +60,31 @@ def question_counts(counts: pd.DataFrame) -> Figure:
         handlelength=1,
         columnspacing=1,
     )
-    return figure
+    return with_data(figure, counts.rename_axis("split").reset_index())
 
 
 @styled
 def segment_ratios(ratios: Mapping[str, Sequence[float]]) -> Figure:
-    """Length of the evidence relative to its video, one outline a split (Fig. 1c of the paper)."""
-    figure = blank()
-    axes = figure.add_subplot()
-    bins = np.linspace(0, 1, 41)
-    for (split, values), colour, line in zip(
-        ratios.items(), CYCLE, ("-", "--", "-.", ":") * 2, strict=False
-    ):
-        heights, _ = np.histogram(np.clip(values, 0, 1), bins)
-        share = 100 * heights / max(len(values), 1)
-        label = f"{split} (mean {np.mean(values):.2f})"
-        axes.stairs(share, bins, color=colour, linestyle=line, linewidth=1.4, label=label)
-    axes.set(xlabel="segment length / video length", ylabel="segments (%)", xlim=(0, 1))
-    axes.set_ylim(bottom=0)
-    axes.legend()
-    return figure
+    """Length of the evidence relative to its video, one row a split (Fig. 1c of the paper)."""
+    import seaborn as sns
+
+    values = {split: np.clip(np.asarray(found, float), 0, 1) for split, found in ratios.items()}
+    everything = np.concatenate(list(values.values()))
+    # the axis ends at the next full tenth of the longest, so that short evidence fills it
+    top = np.ceil(10 * everything.max() + 1e-9) / 10 if everything.size else 1.0
+    bins = np.linspace(0, min(1.0, top), 31)
+    figure = blank(COLUMN, 0.55 + 0.62 * len(values))
+    panels = figure.subplots(len(values), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for axes, (split, found) in zip(panels, values.items(), strict=True):
+        sns.histplot(x=found, bins=bins, stat="percent", color=BLUE, alpha=1, linewidth=0, ax=axes)
+        mean = float(found.mean())
+        axes.axvline(mean, color=BLACK, linestyle="--", linewidth=1)
+        note = f"{split}: {len(found):,}, mean {mean:.2f}"
+        axes.annotate(note, (0.01, 0.95), xycoords="axes fraction", va="top", fontsize=7)
+        axes.set(xlabel="segment length / video length", ylabel="", xlim=(0, bins[-1]))
+    figure.supylabel("segments (%)", fontsize=8)
+    rows = [pd.DataFrame({"split": split, "ratio": found}) for split, found in values.items()]
+    return with_data(figure, pd.concat(rows))
 
 
 @styled
@@ -106,21 +115,34 @@ def answer_cooccurrence(shares: pd.DataFrame) -> Figure:
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.legend(title="word in the question", ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
-    return figure
+    return with_data(figure, shares.rename_axis("answer").reset_index())
 
 
 @styled
 def evidence_strip(
-    frames: np.ndarray, times: Sequence[float], segments: Sequence[Span], duration: float
+    frames: np.ndarray,
+    times: Sequence[float],
+    segments: Sequence[Span],
+    duration: float,
+    question: Question | None = None,
 ) -> Figure:
-    """Frames ``[N, H, W, 3]`` of one video at ``times``, and its evidence on a bar of seconds."""
-    figure = blank(PAGE, PAGE / max(len(frames), 4) + 0.55)
-    parts = figure.subfigures(2, 1, height_ratios=[PAGE / max(len(frames), 4), 0.55])
+    """Frames ``[N, H, W, 3]`` of one video at ``times``, and its evidence on a bar of seconds.
+
+    Args:
+        question: what is asked and what is right, written above the frames.
+    """
+    tall = PAGE / max(len(frames), 4)
+    figure = blank(PAGE, tall + (0.55 if question is None else 0.85))
+    parts = figure.subfigures(2, 1, height_ratios=[tall, 0.55])
     draw_frames(parts[0], frames, times, segments)
     axes = parts[1].add_subplot()
     draw_spans(axes, {"evidence": (segments, TRUTH)}, duration)
     axes.plot(times, [0.5] * len(times), "|", color=BLACK, markersize=9)
     axes.set_xlabel("time (s); ticks mark the frames above")
+    if question is not None:
+        right = "unknown" if question.answer is None else question.choices[question.answer]
+        asked = shorten(f"{question.text}?", 90, placeholder="...")
+        figure.suptitle(f"{asked}  {shorten(right, 50, placeholder='...')}", fontsize=8)
     return figure
 
 
@@ -149,3 +171,34 @@ def draw_spans(axes: Axes, rows: Mapping[str, tuple[Sequence[Span], str]], durat
     axes.set_yticks([place + 0.5 for place in range(len(rows))], list(reversed(rows)))
     axes.set(xlim=(0, duration), ylim=(0, len(rows)))
     axes.grid(axis="y", visible=False)
+
+
+LARGEST_CLIP = 4_000_000
+"""Bytes of a video that a page may carry; a larger one is named instead."""
+
+
+@dataclass(frozen=True)
+class PlayingVideo:
+    """A video that plays where a notebook cell shows it, carried by the page itself."""
+
+    path: Path
+
+    def __repr__(self) -> str:
+        if not self.path.is_file():
+            return f"No video to play: {self.path.name} is not there."
+        return f"{self.path.name}, {self.path.stat().st_size / 1000:.0f} kB"
+
+    def _repr_html_(self) -> str:
+        if not self.path.is_file() or self.path.stat().st_size > LARGEST_CLIP:
+            return f"<p>{escape(repr(self))}</p>"
+        data = base64.b64encode(self.path.read_bytes()).decode()
+        return (
+            '<video controls loop muted playsinline preload="metadata" width="288" '
+            f'style="max-width: 100%" aria-label="Video {escape(self.path.stem)}" '
+            f'src="data:video/mp4;base64,{data}"></video>'
+        )
+
+
+def playing(path: Path) -> PlayingVideo:
+    """One video file as something that a notebook plays."""
+    return PlayingVideo(Path(path))

@@ -7,11 +7,12 @@ from textwrap import shorten
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure, SubFigure
 
 from cra_lib.records import Prediction, Question, Span, Truth
 from cra_lib.reporting.figures.datasets import draw_frames, draw_spans
-from cra_lib.reporting.figures.style import PAGE, blank, styled
+from cra_lib.reporting.figures.style import PAGE, blank, styled, with_data
 from cra_lib.reporting.looks import BLACK, BLUE, GREY, ORANGE, TRUTH, in_order, look
 
 PREDICTED = BLUE
@@ -20,33 +21,40 @@ PREDICTED = BLUE
 
 @styled
 def span_distributions(histograms: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """Where intervals start and how long they are, per method against the truth (Fig. 4).
+    """Where intervals start and how long they are: a row a method, the truth on top (Fig. 4).
 
     Args:
         histograms: variant (and "truth") -> shares in percent over equal bins of the video, under
             "start" and "length".
     """
-    figure = blank(PAGE, 2.6)
-    panels = figure.subplots(1, 2)
-    for axes, part in zip(panels, ("start", "length"), strict=True):
-        shares = np.asarray(histograms["truth"][part])
-        bins = np.linspace(0, 1, len(shares) + 1)
-        axes.stairs(shares, bins, fill=True, color=TRUTH, alpha=0.3, label="Ground truth")
-        for variant in in_order(set(histograms) - {"truth"}):
-            style = look(variant)
-            axes.stairs(
-                histograms[variant][part],
-                bins,
-                color=style.colour,
-                linestyle=style.line,
-                linewidth=1.4,
-                label=style.label,
-            )
-        axes.set(xlabel=f"{part} of the interval / video length", ylabel="questions (%)")
-        axes.set(xlim=(0, 1))
-        axes.set_ylim(bottom=0)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    return figure
+    import seaborn as sns
+
+    rows = ["truth", *in_order(set(histograms) - {"truth"})]
+    figure = blank(PAGE, 1.0 + 0.24 * len(rows))
+    tidy = []
+    for axes, part in zip(figure.subplots(1, 2, sharey=True), ("start", "length"), strict=True):
+        shares = pd.DataFrame({look(name).label: histograms[name][part] for name in rows}).T
+        used = _used(shares)
+        shown = shares.iloc[:, used]
+        bar = {"label": "questions (%)", "pad": 0.02}
+        sns.heatmap(
+            shown, ax=axes, cmap="Blues", vmin=0, linewidths=0.5, linecolor="white", cbar_kws=bar
+        )
+        edges = np.arange(used.start, used.stop + 1) / shares.shape[1]
+        step = max(1, len(edges) // 6)
+        places = range(0, len(edges), step)
+        axes.set_xticks(places, [f"{edges[place]:.2g}" for place in places], rotation=0)
+        axes.set(xlabel=f"{part} of the interval / video length", ylabel="")
+        axes.axhline(1, color=BLACK, linewidth=1)
+        axes.tick_params(length=0)
+        tidy.append(shares.rename_axis("method").reset_index().assign(part=part))
+    return with_data(figure, pd.concat(tidy))
+
+
+def _used(shares: pd.DataFrame) -> slice:
+    """The bins from the first to the last in which any row has half a percent."""
+    filled = np.flatnonzero((shares >= 0.5).any(axis=0))
+    return slice(filled[0], filled[-1] + 1) if len(filled) else slice(0, shares.shape[1])
 
 
 class Case(NamedTuple):
@@ -84,10 +92,24 @@ def case_of(
 
 
 @styled
-def attention_over_time(case: Case) -> Figure:
-    """Frame weights with and without smoothing over real frames, and the truth (Fig. 6)."""
-    figure = blank(PAGE, PAGE / max(len(case.frames), 4) + 2.2)
-    parts = figure.subfigures(2, 1, height_ratios=[PAGE / max(len(case.frames), 4), 2.2])
+def attention_over_time(cases: Mapping[str, Case]) -> Figure:
+    """Frame weights with and without smoothing over real frames, and the truth (Fig. 6).
+
+    Args:
+        cases: what came of a question, such as "wrong" -> its case; one block each.
+    """
+    frames = max(len(case.frames) for case in cases.values())
+    tall = PAGE / max(frames, 4)
+    figure = blank(PAGE, len(cases) * (tall + 2.3))
+    blocks = np.atleast_1d(figure.subfigures(len(cases), 1))
+    for number, (block, outcome) in enumerate(zip(blocks, cases, strict=True)):
+        _draw_weights(block, cases[outcome], outcome, tall, named=number == 0)
+    return figure
+
+
+def _draw_weights(block: SubFigure, case: Case, outcome: str, tall: float, named: bool) -> None:
+    """Frames, curves of weight and intervals of one question; ``named``: with the legend."""
+    parts = block.subfigures(2, 1, height_ratios=[tall, 2.3])
     draw_frames(parts[0], case.frames, case.times, case.truth.segments)
     upper, lower = parts[1].subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [1.4, 0.5]})
     weights = {
@@ -112,12 +134,12 @@ def attention_over_time(case: Case) -> Figure:
         upper.axvspan(max(0, start), min(case.truth.duration, end), color=TRUTH, alpha=0.15)
     upper.set(ylabel="frame weight", xlim=(0, case.truth.duration))
     upper.set_ylim(bottom=0)
-    upper.legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
+    if named:
+        upper.legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
     rows = {"truth": (case.truth.segments, TRUTH), "predicted": ([case.span], PREDICTED)}
     draw_spans(lower, rows, case.truth.duration)
     lower.set_xlabel("time (s)")
-    figure.supxlabel(_caption(case), fontsize=7.5)
-    return figure
+    block.supxlabel(f"{outcome.upper()}: {_caption(case)}", fontsize=7.5)
 
 
 @styled

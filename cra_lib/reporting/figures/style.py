@@ -9,10 +9,12 @@ from io import BytesIO
 from pathlib import Path
 
 import matplotlib as mpl
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cra_lib.paths import ResultFiles, atomic
+from cra_lib.paths import ResultFiles, RunFiles, atomic
+from cra_lib.reporting.tables.writing import SavedTable, write_table
 
 COLUMN = 3.4
 """Width of one column of the paper, in inches."""
@@ -64,6 +66,12 @@ def percent_axis(axes: Axes, which: str = "y", top: float | None = 100) -> None:
     (axes.set_ylim if which == "y" else axes.set_xlim)(0, top)
 
 
+def with_data(figure: Figure, table: pd.DataFrame) -> Figure:
+    """The figure with the numbers that it draws, which `save` writes beside it as CSV."""
+    figure.data = table
+    return figure
+
+
 def clear(results: ResultFiles) -> None:
     """Remove what notebook 05 has made before, so that no figure outlives its data."""
     from cra_lib.reporting.figures.catalogue import FIGURES, TABLES
@@ -92,7 +100,8 @@ class SavedFigure:
 
 
 def save(figure: Figure, folder: Path, name: str, alt: str | None = None) -> SavedFigure:
-    """Write ``folder/name.png`` and ``.pdf`` whole or not at all, without dates inside.
+    """Write ``folder/name.png`` and ``.pdf`` whole or not at all, without dates inside; and
+    ``.csv`` with the numbers drawn, where the figure carries them (`with_data`).
 
     Args:
         alt: what a reader who cannot see it should be told; by default the catalogue's sentence.
@@ -108,5 +117,27 @@ def save(figure: Figure, folder: Path, name: str, alt: str | None = None) -> Sav
             figure.savefig(buffer, format=suffix, dpi=DPI, metadata=clean)
             with atomic(path) as partial:
                 partial.write_bytes(buffer.getvalue())
+    if (data := getattr(figure, "data", None)) is not None:
+        with atomic(Path(folder) / f"{name}.csv") as partial:
+            data.to_csv(partial, index=False, lineterminator="\n", float_format="%.6g")
     width = round(figure.get_figwidth() * 110)
     return SavedFigure(paths["png"], paths["pdf"], alt, width)
+
+
+class Shelf:
+    """Where one notebook puts what it shows: ``shelf(name, figure or table)`` saves and returns it.
+
+    Args:
+        place: the results of a dataset, with a folder each for figures and tables, or one run,
+            whose figures lie beside its other files.
+    """
+
+    def __init__(self, place: ResultFiles | RunFiles):
+        whole = isinstance(place, ResultFiles)
+        self.figures = place.figures if whole else place.root
+        self.tables = place.tables if whole else place.root
+
+    def __call__(self, name: str, made: Figure | pd.DataFrame) -> SavedFigure | SavedTable:
+        if isinstance(made, Figure):
+            return save(made, self.figures, name)
+        return write_table(made, self.tables, name)

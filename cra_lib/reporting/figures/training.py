@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cra_lib.reporting.figures.style import COLUMN, PAGE, blank, styled
+from cra_lib.reporting.figures.style import COLUMN, PAGE, blank, styled, with_data
 from cra_lib.reporting.looks import BLUE, CYCLE, in_order, look
 
 LOSS_NAMES = {
@@ -39,30 +39,44 @@ def training_curves(history: pd.DataFrame) -> Figure:
         panels[2].set_ylim(0, 1.15 * history["sigma"].max())
     for axes in panels:
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    return figure
+    return with_data(figure, history)
 
 
 @styled
 def validation_curves(histories: Mapping[str, pd.DataFrame], metric: str = "Acc@QA") -> Figure:
-    """All variants: one validation metric over the epochs; each line is the mean over seeds."""
+    """All variants: one validation metric over the epochs; a line is the mean over seeds, a band
+    reaches from the lowest seed to the highest."""
+    import seaborn as sns
+
+    variants = in_order(histories)
+    column = f"val_{metric}"
+    tidy = pd.concat(
+        [histories[name][["epoch", "seed", column]].assign(variant=name) for name in variants],
+        ignore_index=True,
+    )
     figure = blank(COLUMN, 2.5)
     axes = figure.add_subplot()
-    for variant in in_order(histories):
+    for variant in variants:
         style = look(variant)
-        mean = histories[variant].groupby("epoch")[f"val_{metric}"].mean()
-        axes.plot(
-            mean.index,
-            mean,
+        sns.lineplot(
+            tidy[tidy["variant"] == variant],
+            x="epoch",
+            y=column,
+            errorbar=("pi", 100),
             color=style.colour,
             marker=style.marker,
             linestyle=style.line,
-            markersize=2.5,
+            markersize=4,
+            markeredgewidth=0,
             label=style.label,
+            legend=False,
+            ax=axes,
         )
     axes.set(xlabel="epoch", ylabel=f"validation {metric} (%)")
     axes.set_ylim(bottom=0)
-    figure.legend(loc="outside lower center", ncols=2)
-    return figure
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return with_data(figure, tidy)
 
 
 def _filled(history: pd.DataFrame, name: str) -> bool:

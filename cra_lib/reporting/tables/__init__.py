@@ -1,6 +1,7 @@
 """Tables: result files in, DataFrames and their Markdown, CSV and HTML out; no torch.
 
 reading    score reports, histories and predictions as tidy tables
+findings   how the claims came out
 building   the tables of the paper and of the report
 writing    Markdown, CSV and HTML files
 """
@@ -20,9 +21,19 @@ from cra_lib.reporting.tables.building import (
     seed_table,
     type_table,
 )
+from cra_lib.reporting.tables.findings import (
+    BASELINES,
+    PARTS,
+    came_out,
+    compared,
+    effect_of_losses,
+    say_losses,
+    smaller_fall,
+)
 from cra_lib.reporting.tables.reading import (
     Report,
     ablation,
+    examples_by_outcome,
     first_seed,
     iop_of_questions,
     predictions_of,
@@ -43,14 +54,20 @@ from cra_lib.reporting.tables.writing import (
 )
 
 __all__ = [
+    "BASELINES",
     "METRICS",
+    "PARTS",
     "Report",
     "SavedTable",
     "ablation",
     "ablation_table",
     "bias_table",
     "blind_table",
+    "came_out",
+    "compared",
     "dataset_table",
+    "effect_of_losses",
+    "examples_by_outcome",
     "faithfulness_table",
     "first_seed",
     "interval_table",
@@ -67,8 +84,10 @@ __all__ = [
     "read_runtimes",
     "read_scores",
     "reference_table",
+    "say_losses",
     "score_table",
     "seed_table",
+    "smaller_fall",
     "to_html",
     "to_markdown",
     "type_table",

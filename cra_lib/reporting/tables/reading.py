@@ -222,3 +222,25 @@ def random_examples(
                 keys.append(table.keys[row])
                 videos.add(int(table.videos[row]))
     return keys
+
+
+def examples_by_outcome(
+    predictions: Mapping[str, Prediction], truths: Mapping[str, Truth], rule: str, seed: int = 0
+) -> dict[str, str]:
+    """Outcome -> key of one question with it, drawn at random; outcomes that no question has are
+    left out: "right and grounded", "right but ungrounded", "wrong"."""
+    table = truth_table(truths)
+    scores = question_scores(
+        prediction_spans(predictions, rule, table), prediction_answers(predictions, table), table
+    )
+    outcomes = {
+        "right and grounded": scores.right & scores.grounded,
+        "right but ungrounded": scores.right & ~scores.grounded,
+        "wrong": ~scores.right,
+    }
+    rng = np.random.default_rng(seed)
+    return {
+        outcome: table.keys[rng.choice(np.flatnonzero(wanted & scores.has_span))]
+        for outcome, wanted in outcomes.items()
+        if (wanted & scores.has_span).any()
+    }
