@@ -72,6 +72,21 @@ def test_commands_shown_exist(page):
         assert given <= known | {"--help"}, f"{page.name}: {sorted(given - known)} in {line!r}"
 
 
+def all_commands(command=COMMANDS):
+    """The command itself and everything below it."""
+    for child in getattr(command, "commands", {}).values():
+        yield from all_commands(child)
+    yield command
+
+
+def test_help_is_shown_as_it_is_written():
+    """A word in square brackets would be taken for markup and left out."""
+    for command in all_commands():
+        for text in (command.help, *(getattr(option, "help", "") for option in command.params)):
+            eaten = re.search(r"(?<!\\)\[[a-z]", text or "")
+            assert not eaten, f"{command.name}: write \\[ in {text!r}"
+
+
 def test_results_table_is_the_recorded_one(readme):
     path = expected_json("shapes")
     if not path.exists():
@@ -139,8 +154,26 @@ def test_the_lock_satisfies_the_ranges():
     assert not any("://" in line for line in lines), "the lock must not name a registry"
 
 
+def test_the_checklist_has_evidence_for_each_feature():
+    rows = re.findall(
+        r"^\| (\d+) \| (.+?) \| (.+) \|$", (ROOT / "docs/checklist.md").read_text(), re.M
+    )
+    assert [int(number) for number, _, _ in rows] == list(range(1, 25))
+    evidence = [text for _, _, text in rows if not text.startswith("**missing**")]
+    assert len(evidence) >= 22 and all(re.search(r"\]\(|`|this page", text) for text in evidence)
+
+
+def test_the_length_of_events_is_said_once_and_right():
+    from cra_lib.data.shapes.world import EVENT_FRAMES, FPS
+
+    said = "{:g} to {:g} s each".format(*(frames / FPS for frames in EVENT_FRAMES))
+    assert said in (ROOT / "docs" / "shapes.md").read_text()
+
+
 def test_versions_agree():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert project["version"] == __version__ == citation["version"]
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    archive = json.loads((ROOT / ".zenodo.json").read_text())
+    assert archive["version"] == __version__ and archive["license"] == project["license"]

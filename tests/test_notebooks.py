@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cra_lib.config import read_profile, run_config
+from cra_lib.reproduction.executed_page import write_html
 from cra_lib.reproduction.notebook import declared_parameters
 from cra_lib.reproduction.plan import PROFILE_KEYS, STAGES
 
@@ -72,6 +73,29 @@ def test_formulas_are_escaped_once(notebook):
     prose = [c for c in cells_of(notebook) if c["cell_type"] == "markdown"]
     for source in ("".join(cell["source"]) for cell in prose):
         assert not re.search(r"\\\\[A-Za-z]", source), "shown as letters, not as a formula"
+
+
+@each_notebook
+def test_the_page_shows_formulas_and_contents(notebook, tmp_path):
+    """Formulas become MathML: no visible text holds raw TeX, and every entry has its place."""
+    copy = tmp_path / "notebooks" / notebook.name
+    copy.parent.mkdir()
+    copy.write_bytes(notebook.read_bytes())
+    page = write_html(copy).read_text(encoding="utf-8")
+    body = re.sub(r"<(script|style|math|pre)\b.*?</\1>", "", page.partition("<body")[2], flags=re.S)
+    shown = re.sub(r"<[^>]*>", "", body)
+    assert not re.search(r"\\[a-zA-Z]{2,}|formula\d+token|\$\S[^$\n]*\$", shown)
+    contents = re.search(r'<nav aria-label="Contents".*?</nav>', page, re.S)[0]
+    places = re.findall(r'href="#([^"]+)"', contents)
+    assert len(places) >= 5 and all(f'id="{place}"' in page for place in places)
+    assert 'href="../report.html"' in contents
+
+
+def test_saving_what_is_shown_is_one_short_call():
+    for notebook in NOTEBOOKS:
+        code = "\n".join(code_of(notebook))
+        assert "results.figures" not in code.replace("results.figures.glob", "")
+        assert "write_table(" not in code and "figures.save(" not in code
 
 
 @each_notebook

@@ -20,6 +20,8 @@ from cra_lib.records import InputError
 from cra_lib.reporting.figures.catalogue import FIGURES, SECTIONS, TABLES
 from cra_lib.reporting.figures.style import DPI
 from cra_lib.reporting.looks import in_order, look
+from cra_lib.reporting.origins import commit_of, read_examples, read_origins
+from cra_lib.reporting.pages import write_pages
 from cra_lib.reporting.tables.building import with_interval
 from cra_lib.reporting.tables.reading import read_runtimes, read_scores
 from cra_lib.reporting.tables.writing import to_html
@@ -28,6 +30,11 @@ from cra_lib.reproduction.manifest import read_manifest
 
 PAGE_SCALE = 130 / DPI
 """Pixels of the page for one pixel of a figure."""
+OUTSIDE_LINKS = {
+    "Paper": "https://arxiv.org/abs/2503.07635",
+    "Authors' code": "https://github.com/WissingChen/CRA-GQA",
+}
+"""What the report is about; followed by a reader, never by the page."""
 RUN_COLUMNS = {
     "variant": "variant",
     "seed": "seed",
@@ -71,7 +78,7 @@ def write_report(dataset: str, results: ResultFiles) -> Path:
         InputError: the folder does not exist, or a file in it is damaged.
     """
     require(results.root, f"Results of {dataset}", f"Run ./reproduce.sh {dataset} first.")
-    page = render(page_facts(dataset, results))
+    page = render(page_facts(dataset, results) | {"pages": write_pages(results)})
     with atomic(results.report) as partial:
         partial.write_text(page, encoding="utf-8")
     return results.report
@@ -111,7 +118,10 @@ def page_facts(dataset: str, results: ResultFiles) -> dict[str, Any]:
         "verdicts": marked(to_html(verdict_table(cells))) if cells else "",
         "verdict_note": note,
         "missing": missing(dataset, pictures, charts, cells),
-        "runs": to_html(run_table(results)),
+        "runs": to_html(run_table(results, entries)),
+        "origins": read_origins(results, entries),
+        "examples": read_examples(results),
+        "outside": OUTSIDE_LINKS,
         "notebooks": notebook_rows(entries, results),
         **provenance(entries),
     }
@@ -221,16 +231,35 @@ def missing(
     return notes
 
 
-def run_table(results: ResultFiles) -> pd.DataFrame:
-    """One row a training: how long, how large, where."""
+def run_table(
+    results: ResultFiles, entries: Mapping[str, Mapping[str, Any]] | None = None
+) -> pd.DataFrame:
+    """One row a training: how long, how large, where.
+
+    Args:
+        entries: of the manifest, which knows the processor by its name.
+    """
     table = read_runtimes(results)
     known = [name for name in RUN_COLUMNS if name in table]
     table = table[known]
     if "variant" in table:
         order = {name: place for place, name in enumerate(in_order(table["variant"]))}
         table = table.sort_values(["variant", "seed"], key=lambda column: column.replace(order))
-        table = table.assign(variant=[look(name).label for name in table["variant"]])
+        runs = list(zip(table["variant"], table["seed"], strict=True))
+        if "device" in table:
+            names = [_device_of(entries or {}, *run) for run in runs]
+            known = table["device"].tolist()
+            table = table.assign(device=[a or b for a, b in zip(names, known, strict=True)])
+        labels = [look(name).label for name, _ in runs]
+        # a seed is a name, not an amount: no separator of thousands
+        table = table.assign(variant=labels, seed=[str(seed) for _, seed in runs])
     return table.rename(columns=RUN_COLUMNS).reset_index(drop=True)
+
+
+def _device_of(entries: Mapping[str, Mapping[str, Any]], variant: str, seed: int) -> str:
+    """Name of the GPU or processor of a training; empty where its notebook is not recorded."""
+    device = entries.get(f"03_train_{variant}_seed{seed}", {}).get("device", {})
+    return device.get("gpu") or device.get("cpu") or ""
 
 
 def notebook_rows(
@@ -258,9 +287,8 @@ def provenance(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Commits, devices and versions of all runs, each once."""
     commits, devices, versions = [], [], {}
     for entry in entries.values():
-        commit, device = entry["commit"], entry["device"]
-        dirty = " with uncommitted changes" if commit["dirty"] else ""
-        commits.append(f"{commit['hash'] or 'unknown'}{dirty}")
+        device = entry["device"]
+        commits.append(commit_of(entry))
         gpu = f", {device['gpu']}" if device["gpu"] else ""
         devices.append(f"{device['cpu']}, {device['cores']} cores{gpu}")
         versions |= entry["versions"]

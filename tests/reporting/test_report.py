@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -11,12 +12,26 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
+from PIL import Image
 
-from cra_lib.paths import ResultFiles
+from cra_lib.paths import ResultFiles, repository_root
 from cra_lib.records import InputError
-from cra_lib.reporting import figures, report, tables
+from cra_lib.reporting import figures, pages, report, tables
 from cra_lib.reporting.figures.catalogue import FIGURES, TABLES
 from cra_lib.reproduction import manifest
+
+
+@pytest.fixture(autouse=True)
+def small_repository(tmp_path, monkeypatch) -> None:
+    """Two short pages in the place of all of them: writing those takes a second."""
+    root = tmp_path / "repository"
+    (root / "docs").mkdir(parents=True)
+    (root / "README.md").write_text(
+        "# Title\n[what differs](DEVIATIONS.md#losses), [code](cra_lib/)"
+    )
+    (root / "DEVIATIONS.md").write_text("| a | b |\n|---|---|\n| 1 | [data](docs/data.md) |")
+    (root / "docs" / "data.md").write_text("[home](../README.md)\n![none](absent.png)")
+    monkeypatch.setattr(pages, "repository_root", lambda: root)
 
 
 @pytest.fixture
@@ -26,9 +41,13 @@ def results(made_up, tmp_path) -> ResultFiles:
     shutil.copytree(made_up.results.root, files.root)
     scores = tables.read_scores(files)
     tables.write_table(tables.main_table(scores, "test"), files.tables, "main")
-    figures.save(figures.score_points(scores, "test"), files.figures, "main_scores")
+    figures.Shelf(files)("main_scores", figures.score_points(scores, "test"))
     files.notebooks.mkdir()
     (files.notebooks / "03_train_cra_seed2024.html").write_text("<p>run</p>")
+    cell = {"cell_type": "code", "id": "c7", "source": ['show("main_scores", drawn) < 1']}
+    for suffix, content in (("ipynb", json.dumps({"cells": [cell]})), ("html", "<p>05</p>")):
+        (files.notebooks / f"05_figures.{suffix}").write_text(content)
+    Image.new("RGB", (1400, 900)).save(files.run("cra", 2024).root / "examples.png")
     entry = {
         "notebook": "notebooks/03_train.ipynb",
         "executed": "notebooks/03_train_cra_seed2024.ipynb",
@@ -45,6 +64,8 @@ def results(made_up, tmp_path) -> ResultFiles:
         "error": None,
     }
     manifest.record(files.manifest, "03_train_cra_seed2024", entry)
+    drawn = entry | {"executed": "notebooks/05_figures.ipynb", "seed": None}
+    manifest.record(files.manifest, "05_figures", drawn)
     failed = entry | {"exit_state": "cell failed", "error": "a <cell> failed"}
     failed |= {"executed": "notebooks/04_evaluate.ipynb"}
     manifest.record(files.manifest, "04_evaluate", failed)
@@ -104,7 +125,9 @@ def test_the_page_needs_no_network_and_no_other_file(results):
     sources = [tag.get("src", "") for tag in page.all("img")]
     assert sources and all(source.startswith("data:") for source in sources)
     assert not any("src" in tag for tag in page.all("script"))
-    assert not re.search(r"url\(|@import|https?://", text)
+    assert not re.search(r"url\(|@import", text)
+    outside = [tag["href"] for tag in page.all("a") if "://" in tag["href"]]
+    assert re.findall(r"https?://[^\s\"<]+", text) == outside, "links for readers, and no other"
     assert all(tag["href"].startswith("data:") for tag in page.all("link"))
     assert not page.open, "every tag is closed"
 
@@ -113,9 +136,60 @@ def test_links_lead_to_files_and_headings_that_exist(results):
     _, page = page_of(results)
     names = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
     for tag in page.all("a"):
-        address = tag["href"]
-        known = address[1:] in names if address[0] == "#" else (results.root / address).exists()
-        assert known, f"dead link {address}"
+        address, _, part = tag["href"].partition("#")
+        if "://" in address or address.startswith("data:"):
+            continue
+        known = (results.root / address).is_file() if address else part in names
+        assert known, f"dead link {tag['href']}"
+
+
+def test_links_hold_when_the_folder_is_moved(results, tmp_path, monkeypatch):
+    monkeypatch.setattr(pages, "repository_root", repository_root)  # the real pages, once
+    report.write_report("shapes", results)
+    moved = ResultFiles(results.root.rename(tmp_path / "elsewhere"))
+    for path in (moved.report, *moved.root.glob("pages/*.html")):
+        for tag in Page(path.read_text(encoding="utf-8")).all("a"):
+            address = tag.get("href", "#").partition("#")[0]
+            if address and "://" not in address and not address.startswith(("data:", "mailto:")):
+                assert (path.parent / address).is_file(), f"{path.name}: dead link {address}"
+
+
+def test_figures_come_first_and_are_numbered(results):
+    text, _ = page_of(results)
+    assert "<b>Figure 1.</b> Answer accuracy" in text and "<b>Table 1.</b>" in text
+    assert text.index("<b>Figure 1.</b>") < text.index("<b>Table 1.</b>")
+
+
+def test_a_mailed_page_carries_cell_commit_and_numbers(results):
+    text, page = page_of(results)
+    assert "show(&#34;main_scores&#34;, drawn) &lt; 1" in text
+    assert 'href="notebooks/05_figures.html#cell-id=c7"' in text
+    [link] = [tag["href"] for tag in page.all("a") if tag.get("download") == "main_scores.csv"]
+    carried = base64.b64decode(link.removeprefix("data:text/csv;base64,"))
+    assert carried == (results.figures / "main_scores.csv").read_bytes()
+
+
+def test_examples_of_each_run_are_shown_small(results):
+    text, page = page_of(results)
+    [example] = [tag for tag in page.all("img") if tag["src"].startswith("data:image/webp")]
+    assert "<summary>CRA, seed 2024</summary>" in text and len(example["src"]) < 100_000
+
+
+def test_seeds_and_devices_read_as_names(results):
+    results.run("cra", 2024).runtime.write_text(json.dumps({"device": "x86_64", "epochs": 7}))
+    table = report.run_table(results, manifest.read_manifest(results.manifest))
+    row = table.set_index("variant").loc["CRA"]
+    assert row["seed"] == "2024" and row["device"] == "A processor"
+    assert "2,024" not in page_of(results)[0]
+
+
+def test_paper_code_and_pages_are_linked(results):
+    _, page = page_of(results)
+    links = {tag["href"] for tag in page.all("a")}
+    assert {"https://arxiv.org/abs/2503.07635", "pages/DEVIATIONS.html"} <= links
+    readme = (results.root / "pages" / "README.html").read_text()
+    assert '<a href="DEVIATIONS.html#losses">what differs</a>, code' in readme
+    assert '<a href="README.html">home</a>' in (results.root / "pages" / "data.html").read_text()
 
 
 def test_readers_who_cannot_see_are_told(results):
@@ -146,8 +220,7 @@ def test_verdicts_count_what_agrees_and_what_does_not(results, expected):
 
 def test_what_is_missing_is_named(results):
     text, _ = page_of(results)
-    shown = [name for name, item in FIGURES.items() if "shapes" in item.datasets]
-    absent = [name for name in shown if name != "main_scores"]
+    absent = [n for n, item in FIGURES.items() if n != "main_scores" and "shapes" in item.datasets]
     assert f"Figures that this run did not make: {', '.join(absent)}." in text
     assert "seeds" not in text.split("Tables that this run did not make:")[1].split(".")[0]
 
