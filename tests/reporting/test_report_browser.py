@@ -32,10 +32,10 @@ def page(made_up, tmp_path_factory) -> str:
         {"method": f"method {n}", "obtained": n / 3, "verdict": ("ok", "outside")[n % 2]}
         for n in range(40)
     ]
-    facts = report.page_facts("shapes", files)
-    verdicts = tables.to_html(pd.DataFrame(rows))
-    files.report.write_text(report.render(facts | {"verdicts": verdicts}), encoding="utf-8")
-    return files.report.as_uri()
+    facts = report.page_facts("shapes", files) | {"verdicts": tables.to_html(pd.DataFrame(rows))}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "page_facts", lambda dataset, results: facts)
+        return report.write_report("shapes", files).as_uri()
 
 
 def test_a_click_sorts_a_column_and_another_turns_it_round(browser, page):

@@ -15,10 +15,10 @@ from cra_lib.evaluator.scores import carried_rules, check_predictions
 from cra_lib.evaluator.scoring import Benchmark
 from cra_lib.paths import DataFiles, ResultFiles
 from cra_lib.records import InputError, Prediction, Question, Truth, read_predictions
-from cra_lib.reporting.looks import CYCLE, LOOKS, YELLOW, in_order, look
+from cra_lib.reporting.looks import CYCLE, LOOKS, TRUTH, in_order, look
 
-PLAIN = tuple(colour for colour in CYCLE if colour != YELLOW)
-"""Colours of methods that have none of their own; thin yellow lines vanish on white."""
+PLAIN = tuple(colour for colour in CYCLE if colour != TRUTH)
+"""Colours of methods that have none of their own."""
 
 
 @dataclass(frozen=True)
