@@ -3,8 +3,9 @@
     python scripts/ship_model.py results/shapes/runs/cra/seed2024 --data data/shapes
 
 Writes ``cra_lib/model/shipped/cra-shapes``: weights, configuration, what the model met in
-training, a card with its scores and hashes, and two sample videos with a question each. A second
-call replaces the first one's files. The model must have been scored on the test split.
+training, a card with its scores and hashes, and two sample videos with a question each; and
+``docs/ask.png``, what `cra ask` says about the first of them. A second call replaces the first
+one's files. The model must have been scored on the test split.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from matplotlib.figure import Figure
 
 from cra_lib.config import RunConfig, load_config
 from cra_lib.data.batches import load_split
 from cra_lib.evaluator.annotations import read_questions, read_truths
+from cra_lib.inference.drawing import strip_frames
 from cra_lib.inference.leave import leave_known
+from cra_lib.inference.session import VideoSession
 from cra_lib.model.base import GroundedModel
 from cra_lib.model.saving import CARD, CONFIG, FAMILIAR, KNOWN, SHIPPED, WEIGHTS, count_parameters
 from cra_lib.model.text import load_tokenizer
@@ -38,6 +43,9 @@ def main(
     data_dir: Annotated[Path, typer.Option("--data", help="Folder of its dataset.")],
     name: Annotated[str, typer.Option(help="Name of the shipped model.")] = "cra-shapes",
     out: Annotated[Path, typer.Option(help="Folder of the shipped models.")] = SHIPPED,
+    picture: Annotated[Path, typer.Option(help="Picture of an answer for the README.")] = Path(
+        "docs/ask.png"
+    ),
 ) -> None:
     """Write the shipped model's folder from a run."""
     run, data = RunFiles(run_dir), DataFiles(data_dir)
@@ -45,18 +53,23 @@ def main(
     scores_path = require(run.scores("test"), "Scores", "Evaluate it first: ./reproduce.sh")
     scores = json.loads(scores_path.read_text(encoding="utf-8"))
     model = GroundedModel.from_pretrained(run_dir)
-    folder = out / name
-    shutil.rmtree(folder, ignore_errors=True)
-    model.save_pretrained(folder)
-    if (size := (folder / WEIGHTS).stat().st_size) > LARGEST:
+    if (size := run.weights.stat().st_size) > LARGEST:
         raise InputError(f"{run.weights} holds {size} bytes; a shipped model has at most {LARGEST}")
     tokenizer = load_tokenizer(config.model.text_encoder)
-    leave_known([folder], config, data, load_split(config, data, "train", tokenizer))
-    samples = write_samples(folder / SAMPLES, data, run)
-    card = card_text(config, scores, folder, count_parameters(model)["total"], samples)
-    with atomic(folder / CARD) as partial:
-        partial.write_text(card, encoding="utf-8")
-    typer.echo(f"{folder}: {sum(p.stat().st_size for p in folder.rglob('*') if p.is_file())} bytes")
+    train = load_split(config, data, "train", tokenizer)
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch) / name
+        model.save_pretrained(made)
+        leave_known([made], config, data, train)
+        samples = write_samples(made / SAMPLES, data, run)
+        facts = count_parameters(model)["total"], train.features.shape[1]
+        card = card_text(config, scores, made, *facts, samples)
+        (made / CARD).write_text(card, encoding="utf-8")
+        draw_answer(picture, made, samples)
+        shutil.rmtree(out / name, ignore_errors=True)
+        shutil.move(made, out / name)
+    size = sum(path.stat().st_size for path in (out / name).rglob("*") if path.is_file())
+    typer.echo(f"{out / name}: {size} bytes; {picture}")
 
 
 def write_samples(folder: Path, data: DataFiles, run: RunFiles, count: int = 2) -> dict[str, Any]:
@@ -88,8 +101,31 @@ def write_samples(folder: Path, data: DataFiles, run: RunFiles, count: int = 2) 
     return index
 
 
+def draw_answer(out: Path, folder: Path, samples: dict[str, Any]) -> None:
+    """What a terminal shows of the first sample's answer, over the strip that is saved with it."""
+    file, asked = next(iter(samples.items()))
+    video = VideoSession.open(folder / SAMPLES / file, str(folder))
+    answer = video.ask(asked["question"], asked["choices"])
+    command = f'$ cra ask {file} "{answer.question}"\n      --choices "{",".join(answer.choices)}"'
+    lines = [command, *answer.to_lines()[1:]]
+    figure = Figure(figsize=(9.2, 4.1), layout="constrained", facecolor="#1E1E1E")
+    text, strip = figure.subplots(2, 1, height_ratios=[3.0, 0.8])
+    text.text(0, 1, "\n".join(lines), family="DejaVu Sans Mono", size=9.5, color="#E8E8E8",
+              va="top", linespacing=1.35, transform=text.transAxes)  # fmt: skip
+    strip.imshow(strip_frames(answer))
+    for axes in (text, strip):
+        axes.set_axis_off()
+    with atomic(out) as partial:
+        figure.savefig(partial, dpi=130, metadata={"Software": None})
+
+
 def card_text(
-    config: RunConfig, scores: dict[str, Any], folder: Path, parameters: int, samples: dict
+    config: RunConfig,
+    scores: dict[str, Any],
+    folder: Path,
+    parameters: int,
+    num_frames: int,
+    samples: dict[str, Any],
 ) -> str:
     """What a reader of the folder should know; the first line says what the model is good for."""
     row, spread = scores["rules"][config.span.rule], scores["intervals"][config.span.rule]
@@ -114,7 +150,7 @@ Its answers about any other video are guesses, and it says so. It comes along so
 * variant `{config.variant}`, seed {config.seed}, {parameters:,} parameters, MIT licence
 * recipe: {train.epochs} epochs, batches of {train.batch_size}, learning rate
   {train.learning_rate:g}; no interval was ever seen in training
-* frames: `{config.data.encoder}`, {config.data.num_frames} a video
+* frames: `{config.data.encoder}`, {num_frames} a video
 * settings: `{CONFIG}` (model) and `{KNOWN}` (what it met in training)
 
 Test split without bias, percent, intervals over videos (95 %):

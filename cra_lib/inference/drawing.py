@@ -210,14 +210,14 @@ def weights_svg(answer: Drawable, width: int = 720, height: int = 110) -> str:
 
 def bars_html(answer: Drawable) -> str:
     """Choices with bars, the most probable first."""
-    rows = []
+    rows, cell = [], "border:none"
     for place, (choice, probability) in enumerate(answer.ranked()[:SHOWN_CHOICES]):
         colour, percent = (BLUE if place == 0 else GREY), f"{100 * probability:.1f}"
         rows.append(
-            f'<tr><td style="padding:2px 8px 2px 0;text-align:left">{escape(choice)}</td>'
-            f'<td style="width:60%;padding:2px 0"><div style="background:{colour};height:12px;'
-            f'width:{max(probability * 100, 0.5):.1f}%"></div></td>'
-            f'<td style="padding:2px 0 2px 8px;text-align:right">{percent} %</td></tr>'
+            f'<tr><td style="{cell};padding:2px 8px 2px 0;text-align:left">{escape(choice)}</td>'
+            f'<td style="{cell};width:60%;padding:2px 0"><div style="height:12px;'
+            f'background:{colour};width:{max(probability * 100, 0.5):.1f}%"></div></td>'
+            f'<td style="{cell};padding:2px 0 2px 8px;text-align:right">{percent} %</td></tr>'
         )
     rest = len(answer.choices) - len(rows)
     more = f'<p style="margin:0;color:#555">and {rest} more</p>' if rest else ""

@@ -116,7 +116,8 @@ def read_choices(text: str | None) -> list[str] | None:
 
 def shown(error: Exception, video: str | None) -> str:
     """An error's sentence without the temporary folder that nobody knows."""
-    return str(error).replace(f"{video}: ", "").replace(str(video), "the file") or "Out of memory."
+    sentence = str(error).replace(f"{video}: ", "This file: ").replace(str(video), "this file")
+    return sentence or "Out of memory: try a smaller video."
 
 
 def message(sentence: str) -> str:
@@ -145,18 +146,21 @@ def build_page(desk: Desk, folder: Path) -> Any:
         )
         with gr.Row():
             with gr.Column():
-                pick = gr.Dropdown([OWN_VIDEO, *desk.videos], value=OWN_VIDEO, label="Video")
+                pick = gr.Dropdown(
+                    [OWN_VIDEO, *desk.videos], value=OWN_VIDEO, label="Video", elem_id="cra-pick"
+                )
                 video = gr.Video(
                     label="Player", sources=["upload"], elem_id="cra-video", height=300, buttons=[]
                 )
-                question = gr.Textbox(label="Question", max_length=500)
+                question = gr.Textbox(label="Question", max_length=500, elem_id="cra-question")
                 choices = gr.Textbox(
                     label="Choices (between commas or one a line; empty ranks the learned answers)",
                     lines=2,
                     max_length=5000,
+                    elem_id="cra-choices",
                 )
                 model = gr.Dropdown(names, value=names[0], label="Model", visible=len(names) > 1)
-                ask = gr.Button("Ask", variant="primary")
+                ask = gr.Button("Ask", variant="primary", elem_id="cra-ask")
             with gr.Column():
                 card = gr.HTML(label="Answer", elem_id="cra-card")
                 start = gr.Number(0, visible="hidden")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cra_lib.config import SpanConfig, load_config
-from cra_lib.evaluator.annotations import stamps_from_count
+from cra_lib.evaluator.annotations import NUM_FRAMES, stamps_from_count
 from cra_lib.inference.familiar import read_familiar
 from cra_lib.inference.known import Known, read_known
 from cra_lib.inference.light import light_tokenizer, light_tower
@@ -57,7 +57,7 @@ class TrainedModel:
         self._encoder_weights = encoder_weights
         of_shapes = self.model.settings.text_encoder == "shapes-clip"
         self._shapes = origin.dataset == "shapes" if origin else of_shapes
-        self.num_frames: int = about.num_frames if about else 32
+        self.num_frames: int = self.known.num_frames if self.known else NUM_FRAMES
         self.span: SpanConfig | None = origin.span if origin else None
         self.title = f"{settings.variant}, seed {settings.seed}" if settings else self.folder.name
         self.tokenizer: Any = light_tokenizer(self.model.settings.text_encoder)
