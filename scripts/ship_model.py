@@ -106,9 +106,9 @@ def draw_answer(out: Path, folder: Path, samples: dict[str, Any]) -> None:
     file, asked = next(iter(samples.items()))
     video = VideoSession.open(folder / SAMPLES / file, str(folder))
     answer = video.ask(asked["question"], asked["choices"])
-    command = f'$ cra ask {file} "{answer.question}"\n      --choices "{",".join(answer.choices)}"'
+    command = f'$ cra ask {file} "{answer.question}" \\\n      --choices "{",".join(answer.choices)}"'
     lines = [command, *answer.to_lines()[1:]]
-    figure = Figure(figsize=(9.2, 4.1), layout="constrained", facecolor="#1E1E1E")
+    figure = Figure(figsize=(9.2, 3.3), layout="constrained", facecolor="#1E1E1E")
     text, strip = figure.subplots(2, 1, height_ratios=[3.0, 0.8])
     text.text(0, 1, "\n".join(lines), family="DejaVu Sans Mono", size=9.5, color="#E8E8E8",
               va="top", linespacing=1.35, transform=text.transAxes)  # fmt: skip
