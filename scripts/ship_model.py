@@ -106,7 +106,8 @@ def draw_answer(out: Path, folder: Path, samples: dict[str, Any]) -> None:
     file, asked = next(iter(samples.items()))
     video = VideoSession.open(folder / SAMPLES / file, str(folder))
     answer = video.ask(asked["question"], asked["choices"])
-    command = f'$ cra ask {file} "{answer.question}" \\\n      --choices "{",".join(answer.choices)}"'
+    choices = ",".join(answer.choices)
+    command = f'$ cra ask {file} "{answer.question}" \\\n      --choices "{choices}"'
     lines = [command, *answer.to_lines()[1:]]
     figure = Figure(figsize=(9.2, 3.3), layout="constrained", facecolor="#1E1E1E")
     text, strip = figure.subplots(2, 1, height_ratios=[3.0, 0.8])
