@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cra_lib.paths import atomic, published_csv
 from cra_lib.records import InputError
+
+if TYPE_CHECKING:
+    from cra_lib.evaluator import Scored
 
 
 class Stamps(StrEnum):
@@ -52,6 +55,12 @@ StampsOption = Annotated[
 ]
 JsonOut = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON.")]
 CsvOut = Annotated[Path | None, typer.Option("--csv", help="Write the result as csv.")]
+HtmlOut = Annotated[
+    Path | None, typer.Option("--html", help="Write an evaluation card: one self-contained page.")
+]
+Supervision = Annotated[
+    str, typer.Option(help="With --html: the published rows to stand among, as they call it.")
+]
 Answers = Annotated[Path | None, typer.Option(help="Answers: {key: index} or NExT-GQA's file.")]
 
 
@@ -87,6 +96,8 @@ def evaluate(
     questions_out: Annotated[
         Path | None, typer.Option("--questions", help="Write every question's scores as csv.")
     ] = None,
+    html_out: HtmlOut = None,
+    supervision: Supervision = "weak",
 ) -> None:
     """Score predictions for a dataset in NExT-GQA's layout, whatever model made them."""
     from cra_lib.evaluator.scoring import flat_rows, score_files
@@ -112,6 +123,8 @@ def evaluate(
         _write_csv(csv_out, flat_rows(scored.report))
     if questions_out:
         _write_csv(questions_out, scored.questions())
+    if html_out:
+        _write_card(html_out, [scored], supervision=supervision)
 
 
 def compare(
@@ -133,6 +146,8 @@ def compare(
     csv_out: Annotated[
         Path | None, typer.Option("--csv", help="Write the questions won and lost.")
     ] = None,
+    html_out: HtmlOut = None,
+    supervision: Supervision = "weak",
 ) -> None:
     """Say whether predictions B are better than A, by how much, and on which questions."""
     from cra_lib.evaluator.comparison import changed_questions, compare_files
@@ -155,6 +170,8 @@ def compare(
     _write_json(json_out, compared.result)
     if csv_out:
         _write_csv(csv_out, changed_questions(compared.result, compared.benchmark.truths))
+    if html_out:
+        _write_card(html_out, compared.sides, compared.result, supervision)
 
 
 def blind(
@@ -198,6 +215,34 @@ def leaderboard(
     print(board_text(rows, dataset, split, published_rows(known, dataset, split)[1]))
     if csv_out:
         _write_csv(csv_out, rows)
+
+
+def _write_card(
+    path: Path,
+    scored: Sequence[Scored],
+    comparison: dict[str, Any] | None = None,
+    supervision: str = "weak",
+) -> None:
+    import shlex
+
+    try:
+        from cra_lib.reporting.card import write_card
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"--html draws figures and needs {error.name!r}, which is not installed; "
+            "run: pip install 'cra-lib[drawing]'"
+        ) from None
+    names = [
+        " + ".join(Path(p).name for p in one.report["header"]["predictions"]) for one in scored
+    ]
+    if len(set(names)) < len(names):
+        names = [", ".join(one.report["header"]["predictions"]) for one in scored]
+    if len(set(names)) < len(names):
+        raise InputError("A comparison card needs two different sets of predictions.")
+    command = shlex.join(["cra", *sys.argv[1:]])
+    card = dict(zip(names, scored, strict=True))
+    with _writing(path) as partial:
+        write_card(partial, card, comparison=comparison, command=command, supervision=supervision)
 
 
 def _write_json(path: Path | None, document: dict[str, Any]) -> None:

@@ -35,7 +35,14 @@ from cra_lib.evaluator.metrics import (
 )
 from cra_lib.evaluator.readers import read_any
 from cra_lib.evaluator.scores import carried_rules, check_predictions, refuse_reversed
-from cra_lib.evaluator.scoring import ALL_RULES, Benchmark, read_benchmark, read_side
+from cra_lib.evaluator.scoring import (
+    ALL_RULES,
+    Benchmark,
+    Scored,
+    read_benchmark,
+    read_side,
+    scored_side,
+)
 from cra_lib.evaluator.statistics import mcnemar, paired_bootstrap
 from cra_lib.records import InputError, Prediction, Truth
 
@@ -47,7 +54,13 @@ class Compared(NamedTuple):
     """As the module's docstring describes it."""
     notes: list[str]
     """What a reader should know about the files."""
-    benchmark: Benchmark
+    sides: tuple[Scored, Scored]
+    """Each file's own scores, as `scoring.score_files` gives them."""
+
+    @property
+    def benchmark(self) -> Benchmark:
+        """The annotation of both."""
+        return self.sides[0].benchmark
 
 
 def compare(
@@ -132,8 +145,8 @@ def compare_files(
         parts = [read_any(Path(path), benchmark.split, benchmark.truths) for path in paths]
         side = read_side(parts, benchmark, fractions=fractions, stamps=stamps, remedy="correct it")
         wanted = [span_rule] if span_rule not in (None, ALL_RULES) else None
-        sides.append(side)
         rules.append(next(iter(carried_rules(side.predictions, wanted)), None))
+        sides.append(scored_side(side, parts, benchmark, rules[-1:] if rules[-1] else None))
     predictions = (side.predictions for side in sides)
     result = compare(*predictions, benchmark.truths, tuple(rules), bootstrap, common)
     result["header"] |= {
@@ -142,7 +155,7 @@ def compare_files(
         "second": ", ".join(map(str, second)),
     }
     found = dict.fromkeys(note for side in sides for note in side.notes)
-    return Compared(result, list(found), benchmark)
+    return Compared(result, list(found), tuple(sides))
 
 
 def changed_questions(

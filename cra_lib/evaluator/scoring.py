@@ -41,6 +41,8 @@ class Benchmark(NamedTuple):
     files: DataFiles
     truths: dict[str, Truth]
     """Question key -> what a prediction is scored against."""
+    subset: str | None = None
+    """File of the questions that were chosen; None where all are scored."""
 
 
 class Side(NamedTuple):
@@ -130,15 +132,28 @@ def score_files(
         official=official,
         remedy="" if official else "correct it, or score it as 0 with --official",
     )
+    rules = None if span_rule == ALL_RULES else [span_rule]
+    return scored_side(side, parts, benchmark, rules, official, bootstrap, seed)
+
+
+def scored_side(
+    side: Side,
+    parts: Sequence[Loaded],
+    benchmark: Benchmark,
+    rules: Sequence[str] | None = None,
+    official: bool = False,
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> Scored:
+    """The scores of a side; the arguments are those of `scores.score_report`."""
     header = {
         "split": benchmark.split,
         "stamps": side.stamps,
         "windows": "released" if official else "described",
         "truth": benchmark.name,
         "predictions": [part.path for part in parts],
-        "subset": str(subset) if subset else None,
+        "subset": benchmark.subset,
     }
-    rules = None if span_rule == ALL_RULES else [span_rule]
     report = score_report(
         side.predictions, benchmark.truths, rules, header, bootstrap, official, seed
     )
@@ -195,7 +210,8 @@ def read_benchmark(
             f"{subset}: {unknown[0]!r} is no question of split {split!r}; remove it, or name its "
             "split."
         )
-    return Benchmark(name, split, files, {key: t for key, t in truths.items() if key in keys})
+    chosen = {key: t for key, t in truths.items() if key in keys}
+    return Benchmark(name, split, files, chosen, str(subset))
 
 
 def _annotation(name: str) -> DataFiles:

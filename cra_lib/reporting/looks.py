@@ -46,6 +46,14 @@ LOOKS = {
 """Variant -> its look, in the order of tables and legends."""
 
 
+SIDES = {
+    "predictions": Look("Predictions", BLUE, "o"),
+    "A": Look("A", BLUE, "o"),
+    "B": Look("B", VERMILLION, "X", "--"),
+}
+"""Anybody's predictions on an evaluation card: alone, or two that are compared."""
+
+
 def look(variant: str) -> Look:
     """The look of a variant; one that has none of its own is drawn like its base, dashed.
 
@@ -54,6 +62,8 @@ def look(variant: str) -> Look:
     """
     if variant in LOOKS:
         return LOOKS[variant]
+    if variant in SIDES:
+        return SIDES[variant]
     base = LOOKS.get(variant.removesuffix("-released"))
     if base is None:
         return Look(variant, BLACK, "o", "-.")

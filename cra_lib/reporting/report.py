@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,15 +83,18 @@ def write_report(dataset: str, results: ResultFiles) -> Path:
     return results.report
 
 
-def render(facts: Mapping[str, Any]) -> str:
-    """The page as text; everything that is not HTML on purpose is escaped."""
-    from jinja2 import Environment, StrictUndefined
+def render(facts: Mapping[str, Any], template: str = "report.html") -> str:
+    """A page as text; everything that is not HTML on purpose is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    source = files("cra_lib.reporting").joinpath("report.html").read_text(encoding="utf-8")
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("cra_lib.reporting", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    return environment.from_string(source).render(facts) + "\n"
+    return environment.get_template(template).render(facts) + "\n"
 
 
 def page_facts(dataset: str, results: ResultFiles) -> dict[str, Any]:
@@ -133,15 +135,17 @@ def read_pictures(results: ResultFiles) -> dict[str, Picture]:
     for name, item in FIGURES.items():
         png, pdf = (results.figures / f"{name}.{suffix}" for suffix in ("png", "pdf"))
         if png.exists():
-            content = png.read_bytes()
-            data = base64.b64encode(content).decode()
-            # The header of every PNG holds its width in bytes 16 to 19.
-            width = round(int.from_bytes(content[16:20], "big") * PAGE_SCALE)
             address = f"{results.figures.name}/{pdf.name}" if pdf.exists() else ""
-            pictures[name] = Picture(
-                name, item.caption, item.alt, f"data:image/png;base64,{data}", width, address
-            )
+            pictures[name] = picture_of(png.read_bytes(), name, item.caption, item.alt, address)
     return pictures
+
+
+def picture_of(png: bytes, name: str, caption: str, alt: str, pdf: str = "") -> Picture:
+    """A PNG as part of a page."""
+    data = base64.b64encode(png).decode()
+    # The header of every PNG holds its width in bytes 16 to 19.
+    width = round(int.from_bytes(png[16:20], "big") * PAGE_SCALE)
+    return Picture(name, caption, alt, f"data:image/png;base64,{data}", width, pdf)
 
 
 def read_charts(results: ResultFiles) -> dict[str, Chart]:

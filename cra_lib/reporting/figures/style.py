@@ -99,6 +99,15 @@ class SavedFigure:
         return f"{self.alt} [{self.png.name}, {self.pdf.name}]"
 
 
+def drawn(figure: Figure, suffix: str = "png") -> bytes:
+    """What a file of the figure holds, without dates inside."""
+    clean = {"Software": None} if suffix == "png" else {"CreationDate": None}
+    buffer = BytesIO()
+    with mpl.rc_context({**mpl.rcParamsDefault, **RC}):
+        figure.savefig(buffer, format=suffix, dpi=DPI, metadata=clean)
+    return buffer.getvalue()
+
+
 def save(figure: Figure, folder: Path, name: str, alt: str | None = None) -> SavedFigure:
     """Write ``folder/name.png`` and ``.pdf`` whole or not at all, without dates inside; and
     ``.csv`` with the numbers drawn, where the figure carries them (`with_data`).
@@ -110,13 +119,9 @@ def save(figure: Figure, folder: Path, name: str, alt: str | None = None) -> Sav
 
     alt = alt or (FIGURES[name].alt if name in FIGURES else name.replace("_", " "))
     paths = {suffix: Path(folder) / f"{name}.{suffix}" for suffix in ("png", "pdf")}
-    with mpl.rc_context({**mpl.rcParamsDefault, **RC}):
-        for suffix, path in paths.items():
-            clean = {"Software": None} if suffix == "png" else {"CreationDate": None}
-            buffer = BytesIO()
-            figure.savefig(buffer, format=suffix, dpi=DPI, metadata=clean)
-            with atomic(path) as partial:
-                partial.write_bytes(buffer.getvalue())
+    for suffix, path in paths.items():
+        with atomic(path) as partial:
+            partial.write_bytes(drawn(figure, suffix))
     if (data := getattr(figure, "data", None)) is not None:
         with atomic(Path(folder) / f"{name}.csv") as partial:
             data.to_csv(partial, index=False, lineterminator="\n", float_format="%.6g")
