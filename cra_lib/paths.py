@@ -22,9 +22,28 @@ def repository_root() -> Path:
     return clone if (clone / "notebooks").is_dir() else Path.cwd()
 
 
+def clone_file(*parts: str) -> Path:
+    """A file of the repository that the installed package does not carry.
+
+    Raises:
+        InputError: the command runs outside of a clone.
+    """
+    root = repository_root()
+    if not (root / parts[0]).is_dir():
+        raise InputError(
+            f"This needs {'/'.join(parts)} of the repository, which the installed package does not "
+            f"carry and {root} does not hold; run in a clone, or set CRA_ROOT to its folder."
+        )
+    return root.joinpath(*parts)
+
+
 def profile_path(dataset: str, profile: str) -> Path:
-    """``workflow/profiles/<dataset>-<profile>.yaml``."""
-    return repository_root() / "workflow" / "profiles" / f"{dataset}-{profile}.yaml"
+    """``workflow/profiles/<dataset>-<profile>.yaml``.
+
+    Raises:
+        InputError: the command runs outside of a clone.
+    """
+    return clone_file("workflow", "profiles", f"{dataset}-{profile}.yaml")
 
 
 def dataset_dir(data_dir: str | Path, dataset: str) -> Path:
@@ -165,8 +184,11 @@ def result_files(dataset: str, results_dir: str | Path | None = None) -> ResultF
 
 
 def published_csv() -> Path:
-    """The published results, with their sources."""
-    return repository_root() / "results" / "published.csv"
+    """The published results with their sources, which come with the package.
+
+    ``results/published.csv`` of the repository is a link to this file.
+    """
+    return Path(__file__).resolve().parent / "evaluator" / "published.csv"
 
 
 def expected_json(name: str) -> Path:

@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from cra_lib.cli import main
-from cra_lib.paths import atomic
+from cra_lib.paths import atomic, clone_file, profile_path
+from cra_lib.records import InputError
 from cra_lib.video.features import write_features
 
 
@@ -73,3 +74,11 @@ def test_commands_say_it_in_one_sentence(tmp_path, full_disk, monkeypatch, capsy
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert stopped.value.code == 1
     assert error.startswith(f"cra: {tmp_path}") and "Nothing half-written is left." in error
+
+
+def test_outside_of_a_clone_commands_say_what_they_need(tmp_path, monkeypatch):
+    monkeypatch.setenv("CRA_ROOT", str(tmp_path))
+    with pytest.raises(InputError, match="workflow/profiles/shapes-quick.yaml of the repository"):
+        profile_path("shapes", "quick")
+    with pytest.raises(InputError, match="which the installed package does not carry .* CRA_ROOT"):
+        clone_file("notebooks", "03_train.ipynb")

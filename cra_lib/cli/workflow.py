@@ -82,7 +82,7 @@ def notebook(
     """
     import time
 
-    from cra_lib.paths import repository_root
+    from cra_lib.paths import clone_file
     from cra_lib.reproduction.notebook import (
         CellFailed,
         KernelDied,
@@ -93,7 +93,7 @@ def notebook(
 
     source = Path(name)
     if source.suffix != ".ipynb":
-        source = repository_root() / "notebooks" / f"{name}.ipynb"
+        source = clone_file("notebooks", f"{name}.ipynb")
     values = parse_parameters(source, parameters or [])
     results = result_files(str(values.get("DATASET") or "shapes"), values.get("RESULTS_DIR"))
     out = out or results.notebooks / copy_name(source, values)

@@ -10,6 +10,7 @@ import pytest
 from cra_lib.datasets import DATASETS
 from cra_lib.evaluator import packaged
 from cra_lib.evaluator.annotations import read_csv, read_stamps, read_truths
+from cra_lib.paths import published_csv
 from cra_lib.records import InputError, stored
 
 FILES = packaged.packaged_source("nextgqa")["files"]
@@ -48,6 +49,11 @@ def test_unpacking_leaves_files_of_the_user_alone(tmp_path):
     assert len(read_truths(files, "val")) == 3358
 
 
+def test_published_rows_have_one_source(repository):
+    """The copy of the repository's front rooms is a link to the package's file."""
+    assert (repository / "results" / "published.csv").resolve() == published_csv()
+
+
 def test_what_is_not_packaged_is_refused():
     with pytest.raises(InputError, match="No annotation of 'star' comes .* there is: nextgqa"):
         packaged.packaged_dataset("star")
@@ -60,5 +66,8 @@ def test_the_wheel_carries_the_files_and_stays_small(repository):
     carried = {path for pattern in patterns for path in library.glob(pattern)}
     packed = {p for p in packaged.FOLDER.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
     assert {p for p in packed if p.suffix != ".py"} <= carried
+    assert published_csv() in carried and not published_csv().is_symlink()
+    for name in ("card.html", "page.css", "report.html"):
+        assert library / "reporting" / name in carried
     assert sum(path.stat().st_size for path in packed) < MOST_BYTES
     assert "MIT License" in (packaged.FOLDER / "nextgqa" / "LICENSE").read_text()
