@@ -26,7 +26,7 @@ from cra_lib.evaluator.scoring import Benchmark, Scored
 from cra_lib.paths import atomic, published_csv
 from cra_lib.records import stored
 from cra_lib.reporting import card_tables as tables
-from cra_lib.reporting.figures import scores as figures
+from cra_lib.reporting.figures import faithfulness as figures
 from cra_lib.reporting.figures.catalogue import FIGURES
 from cra_lib.reporting.figures.spans import span_distributions
 from cra_lib.reporting.figures.style import drawn
@@ -241,7 +241,7 @@ def _pictures(sides: Mapping[str, Scored], rules: Mapping[str, str]) -> list[Pic
             made["same_video_overlap"] = figures.same_video_overlap(
                 overlaps, first["same_video_overlap"]["truth"]
             )
-        made["iop_histogram"] = figures.iop_histogram(
+        made["iop_curves"] = figures.iop_curves(
             {key: _overlaps(one, rules[key]) for key, one in with_spans.items()}
         )
         made["span_distributions"] = span_distributions(
@@ -253,11 +253,19 @@ def _pictures(sides: Mapping[str, Scored], rules: Mapping[str, str]) -> list[Pic
         picture_of(
             drawn(figure),
             name,
-            FIGURES[name].caption.replace("test split; ", ""),
+            _caption(name),
             FIGURES[name].alt,
         )
         for name, figure in made.items()
     ]
+
+
+def _caption(name: str) -> str:
+    """The catalogue's caption without its word for the split, which the page's head names."""
+    text = FIGURES[name].caption
+    for words in (", on the test split", "test split; "):
+        text = text.replace(words, "")
+    return text.replace("test questions", "questions").replace("test video", "video")
 
 
 def _overlaps(one: Scored, rule: str) -> np.ndarray:
