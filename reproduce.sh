@@ -28,7 +28,7 @@ Options of a reproduction
 
 Exit status
   0 all done   1 a cell failed (its notebook is kept)   2 bad or missing input
-  3 numbers outside tolerance (check)   4 a kernel died, most often for want of memory
+  3 numbers outside their interval (check)   4 a kernel died, most often for want of memory
 
 Environment: an active one (venv or conda) that satisfies pyproject.toml is used as it is. Else
 conda, mamba or micromamba makes .conda from environment.yml; else python3 makes .venv from

@@ -120,6 +120,10 @@ class RunFiles:
     def scores(self, split: str) -> Path:
         return self.root / f"scores_{split}.json"
 
+    def video_scores(self, split: str) -> Path:
+        """Sums of the scores of each video, for intervals over videos and seeds."""
+        return self.root / f"scores_by_video_{split}.csv"
+
 
 @dataclass(frozen=True)
 class ResultFiles:
@@ -189,6 +193,11 @@ def published_csv() -> Path:
     ``results/published.csv`` of the repository is a link to this file.
     """
     return Path(__file__).resolve().parent / "evaluator" / "published.csv"
+
+
+def claims_yaml() -> Path:
+    """What the paper and we say about methods, for results to hold or to contradict."""
+    return repository_root() / "results" / "claims.yaml"
 
 
 def expected_json(name: str) -> Path:

@@ -16,7 +16,10 @@ import yaml
 from cra_lib import __version__
 from cra_lib.cli import app
 from cra_lib.paths import expected_json
-from cra_lib.reproduction.check import BEGIN, END, markdown_table, with_results
+from cra_lib.reproduction import prose
+from cra_lib.reproduction.claims import read_claims
+from cra_lib.reproduction.expected import Expected, Key, read_expected
+from cra_lib.reproduction.record import BEGIN, END, markdown_table, with_results
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "results" / "README.md"]
@@ -88,18 +91,35 @@ def test_help_is_shown_as_it_is_written():
 
 
 def test_results_table_is_the_recorded_one(readme):
-    path = expected_json("shapes")
-    if not path.exists():
-        pytest.skip("no run is recorded yet (cra check --record)")
-    assert markdown_table(json.loads(path.read_text())) in readme
+    assert markdown_table(read_expected(expected_json("shapes"), "shapes")) in readme
 
 
 def test_results_are_written_between_the_markers():
-    cell = {"variant": "cra", "split": "test", "metric": "Acc@QA", "value": 75.04}
     page = f"before {BEGIN} old {END} after"
-    written = with_results(page, {"cells": [{**cell, "interval": [70.0, 80.0]}]})
+    key = Key("cra", "test", "Acc@QA", "post-hoc")
+    recorded = Expected("shapes", "quick", {key: {"avx2": {1: 75.04, 2: 77.04}}})
+    recorded.intervals[key] = [70.0, 80.0]
+    written = with_results(page, recorded)
     assert written.startswith("before ") and written.endswith(" after")
-    assert "| `cra` | 75.0 [70.0, 80.0] | - | - | - |" in written and "old" not in written
+    assert "| `cra` | 2 | 76.0 ± 1.4 [70.0, 80.0] | - | - | - |" in written
+    assert "old" not in written
+
+
+MARKED = prose.pages(ROOT)
+
+
+@pytest.mark.parametrize("page", MARKED, ids=lambda p: p.name)
+def test_numbers_in_texts_are_the_recorded_ones(page):
+    claims = {claim.id: claim for claim in read_claims(ROOT / "results" / "claims.yaml")}
+    text = page.read_text(encoding="utf-8")
+    recorded = read_expected(expected_json("shapes"), "shapes")
+    assert prose.filled(text, claims, recorded) == text, "run: cra claims --write"
+
+
+@pytest.mark.parametrize("page", MARKED, ids=lambda p: p.name)
+def test_no_comparison_is_typed(page):
+    typed = prose.typed_comparisons(page.read_text(encoding="utf-8"))
+    assert not typed, f"{page.name} compares outside of claims: {typed}"
 
 
 @pytest.mark.parametrize("word", ["shapse", "--profil", "tset"])

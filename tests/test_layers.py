@@ -191,7 +191,8 @@ def bindings(function: ast.AST, outer: dict[str, str]) -> dict[str, str]:
 def assigned(target: ast.AST, value: ast.AST, bound: dict[str, str]) -> dict[str, str]:
     """Names that an assignment, of one value or several, binds to a section."""
     both = isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
-    pairs = zip(target.elts, value.elts, strict=True) if both else [(target, value)]
+    # A starred name takes several values, and none of them is a section.
+    pairs = zip(target.elts, value.elts, strict=False) if both else [(target, value)]
     found = [(name, section_of(given, bound)) for name, given in pairs]
     return {name.id: each for name, each in found if each and isinstance(name, ast.Name)}
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cra_lib.datasets import dataset_named
+from cra_lib.inference.settings import label_of, parse_settings
 from cra_lib.records import InputError
 
 
@@ -16,6 +17,7 @@ def register(app: typer.Typer) -> None:
     """Add this module's commands to the `cra` command."""
     app.command()(train)
     app.command()(predict)
+    app.command()(sweep)
 
 
 DataDir = Annotated[
@@ -94,22 +96,69 @@ def predict(
                 print(f"  {rule:<9} {shown}")
 
 
-def parse_settings(pairs: list[str]) -> dict[str, dict[str, Any]]:
-    """``section.name=value`` options as sections; values are read as YAML.
+def sweep(
+    dataset: Annotated[str, typer.Argument(help="shapes, nextgqa or star.")],
+    variants: Annotated[
+        str | None, typer.Option(help="Names, separated by commas; default: the profile's.")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Such as 1,2 or 2024-2033; default: the profile's.")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="Settings: quick, paper, or a YAML file.")] = "quick",
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, one thread each.")] = 2,
+    data_dir: DataDir = None,
+    results_dir: Annotated[
+        Path | None, typer.Option("--results", help="Default: results/<dataset>.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="section.name=value, repeatable; part of the runs' names."),
+    ] = None,
+) -> None:
+    """Train, predict and score variants x seeds; finished runs are skipped, killed ones go on.
 
-    >>> parse_settings(["train.epochs=3", "model.smoothing=none"])
-    {'train': {'epochs': 3}, 'model': {'smoothing': 'none'}}
+    ATEN_CPU_CAPABILITY=avx2 in front makes the runs of a lesser processor (in a folder of their
+    own), for `cra check --record`. Exit status: 0 all done, 1 a run failed, 2 bad input.
     """
-    import yaml
+    from cra_lib.config import read_profile
+    from cra_lib.paths import data_files, profile_path, result_files
+    from cra_lib.reproduction.workspace import resolve_config
 
-    sections: dict[str, dict[str, Any]] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        section, dot, key = name.partition(".")
-        if not (equals and dot and key):
-            raise InputError(f"--set expects section.name=value, got {pair!r}.")
-        try:
-            sections.setdefault(section, {})[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise InputError(f"--set {name}: not a YAML value: {value!r}.") from None
-    return sections
+    overrides = parse_settings(settings or [])
+    overrides["train"] = {"threads": 1} | overrides.get("train", {})
+    entry, is_file = dataset_named(dataset), profile.endswith((".yaml", ".yml"))
+    chosen = read_profile(Path(profile) if is_file else profile_path(dataset, profile))
+    names = variants.replace(",", " ").split() if variants else chosen.get("variants") or ["cra"]
+    numbers = parse_seeds(seeds) if seeds else chosen.get("seeds") or [2024]
+    configs = [resolve_config(dataset, profile, name, seed, overrides) for name in names
+               for seed in numbers]  # fmt: skip
+    data, folders = data_files(dataset, data_dir), result_files(dataset, results_dir)
+    splits = tuple(name for name in entry.evaluated if data.segments(name).exists())
+    from cra_lib.training.sweep import Job
+    from cra_lib.training.sweep import sweep as run_sweep
+
+    changes = settings or []
+    runs = [folders.run(label_of(c.variant, changes), c.seed) for c in configs]
+    failed = run_sweep(
+        [Job(c, data, run, splits) for c, run in zip(configs, runs, strict=True)], jobs
+    )
+    raise typer.Exit(1 if failed else 0)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Numbers and ranges, each once.
+
+    >>> parse_seeds("1,5-7")
+    [1, 5, 6, 7]
+    """
+    seeds: list[int] = []
+    for word in text.replace(",", " ").split():
+        first, dash, last = word.partition("-")
+        if not (first.isdigit() and (last.isdigit() or not dash)):
+            raise InputError(
+                f"--seeds takes numbers and ranges, such as 1,2 or 1-10; got {text!r}."
+            )
+        seeds += range(int(first), int(last or first) + 1)
+    if not seeds:
+        raise InputError(f"--seeds takes numbers and ranges, such as 1,2 or 1-10; got {text!r}.")
+    return list(dict.fromkeys(seeds))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cra_lib.datasets import dataset_named
+from cra_lib.datasets import DATASETS, dataset_named
 from cra_lib.paths import ResultFiles, result_files
+
+if TYPE_CHECKING:
+    from cra_lib.reproduction.expected import Expected
 
 Dataset = Annotated[str, typer.Argument(help="shapes, nextgqa or star.")]
 Results = Annotated[str | None, typer.Option(help="Results folder; default results/DATASET.")]
@@ -20,6 +23,7 @@ def register(app: typer.Typer) -> None:
     app.command()(notebook)
     app.command()(report)
     app.command()(check)
+    app.command()(claims)
 
 
 def reproduce(
@@ -128,62 +132,108 @@ def _split_files(files: list[str]) -> tuple[list[Path], list[Path]]:
 
 def check(
     dataset: Dataset = "shapes",
-    results: Results = None,
-    record: Annotated[
-        bool, typer.Option("--record", help="Make the obtained numbers the expected ones.")
-    ] = False,
-    tolerance: Annotated[
-        float | None, typer.Option(help="With --record: points allowed, the same everywhere.")
+    results: Annotated[
+        list[str] | None,
+        typer.Option(help="Results folder, repeatable; default results/DATASET."),
     ] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Add the obtained numbers to the recorded ones.")
+    ] = False,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="With --record: the runs' profile, a name or a YAML file."),
+    ] = None,
+    power: Annotated[
+        bool, typer.Option("--power", help="Also print the smallest drops that are noticed.")
+    ] = False,
 ) -> None:
-    """Compare the obtained numbers with the expected and the published ones.
+    """Compare the obtained numbers with the recorded seeds, or with the published numbers.
 
-    Exit status: 0 all within tolerance, 2 nothing to compare, 3 some outside.
+    Exit status: 0 all as expected, 2 nothing to compare, 3 a number outside.
     """
     from cra_lib.paths import expected_json, published_csv
-    from cra_lib.reproduction.check import as_text, compare_all
-
-    files = result_files(dataset, results)
-    if record:
-        _record(dataset, files, tolerance)
-    cells = compare_all(dataset, files, expected_json(dataset), published_csv())
-    _say(as_text(cells))
-    counts = {v: sum(c.verdict == v for c in cells) for v in ("ok", "outside", "not run")}
-    _say(f"\n{counts['ok']} within tolerance, {counts['outside']} outside, "
-         f"{counts['not run']} not run")  # fmt: skip
-    raise typer.Exit(3 if counts["outside"] else 0)
-
-
-def _record(dataset: str, files: ResultFiles, tolerance: float | None) -> None:
-    """Write results/expected/DATASET.json and, for the embedded dataset, the README's table."""
-    from cra_lib.paths import atomic, expected_json, repository_root
-    from cra_lib.reproduction import manifest
-    from cra_lib.reproduction.check import expected_of, read_obtained, record_expected, with_results
+    from cra_lib.reproduction import check as checks
+    from cra_lib.reproduction.expected import read_expected
+    from cra_lib.reproduction.obtained import read_runs
 
     entry = dataset_named(dataset)
-    splits = [split for split in entry.evaluated if split != "val" or not entry.is_made_here]
-    obtained = read_obtained(files, splits)
-    entries = manifest.read_manifest(files.manifest).values()
-    trained = [entry for entry in entries if entry["seed"]]
-    profiles = sorted({str(entry["parameters"].get("PROFILE")) for entry in trained})
-    header = {
-        "dataset": dataset,
-        "profile": ", ".join(profiles),
-        "provenance": {
-            "seeds": sorted({seed for cell in obtained.values() for seed in cell["seeds"]}),
-            # Of the run, not of the working copy that records it.
-            "commit": trained[-1]["commit"] if trained else None,
-            "device": manifest.device(),
-            "versions": manifest.versions(),
-        },
-    }
-    document = expected_of(obtained, header, tolerance)
-    record_expected(expected_json(dataset), document)
+    folders = [result_files(dataset, folder) for folder in results or [None]]
+    path = expected_json(dataset)
+    if record:
+        _record(dataset, folders, path, profile)
+    cells = checks.compare_all(dataset, folders, path, published_csv(), profile)
+    expected = read_expected(path, dataset)
+    _say(checks.as_text(cells))
+    for note in checks.notes(cells, expected, read_runs(folders, entry.evaluated)):
+        _say(note)
+    if power and expected is not None:
+        _say("\n" + checks.power_text(expected, max((cell.runs for cell in cells), default=1)))
+    broken = _check_claims(dataset, folders, expected)
+    counts = {verdict: sum(c.verdict == verdict for c in cells) for verdict in checks.VERDICTS}
+    _say("\n" + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+    raise typer.Exit(3 if counts["outside"] or broken else 0)
+
+
+def _check_claims(dataset: str, folders: list[ResultFiles], expected: Expected | None) -> bool:
+    """Print what the runs say about each claim; whether one that was recorded as holding fails."""
+    from cra_lib.paths import claims_yaml
+    from cra_lib.reproduction.claims import broken, outcome_text, read_claims
+    from cra_lib.reproduction.obtained import read_runs
+    from cra_lib.reproduction.record import outcomes_of
+
+    claims = [claim for claim in read_claims(claims_yaml()) if dataset in claim.datasets]
+    outcomes = outcomes_of(claims, read_runs(folders, dataset_named(dataset).evaluated))
+    _say("\nClaims (results/claims.yaml)")
+    for claim in claims:
+        _say(f"  {claim.id}: {claim.statement}")
+        _say(f"    {outcome_text(claim, outcomes[claim.id])}")
+    recorded = expected.claims if expected else {}
+    lost = broken(claims, recorded, outcomes)
+    for claim in lost:
+        _say(f"{claim.id}: recorded as holding, fails here.")
+    return bool(lost)
+
+
+def claims(
+    write: Annotated[
+        bool, typer.Option("--write", help="Fill the marked places of README, DEVIATIONS, docs.")
+    ] = False,
+) -> None:
+    """List the claims with what is recorded about them; --write brings the texts up to date."""
+    from cra_lib.paths import claims_yaml, expected_json, repository_root
+    from cra_lib.reproduction.claims import Outcome, outcome_text, read_claims
+    from cra_lib.reproduction.expected import read_expected
+    from cra_lib.reproduction.prose import fill_pages
+
+    known = read_claims(claims_yaml())
+    files = {dataset: read_expected(expected_json(dataset), dataset) for dataset in DATASETS}
+    for claim in known:
+        _say(f"{claim.id}: {claim.statement} ({claim.source})")
+        for dataset in claim.datasets:
+            recorded = files[dataset].claims.get(claim.id) if files[dataset] else None
+            outcome = Outcome(**recorded) if recorded else Outcome("not recorded yet")
+            _say(f"  {dataset}: {outcome_text(claim, outcome)}")
+    if write and files["shapes"]:
+        for path in fill_pages(repository_root(), {c.id: c for c in known}, files["shapes"]):
+            _say(f"Brought up to date: {path}")
+
+
+def _record(dataset: str, folders: list[ResultFiles], path: Path, profile: str | None) -> None:
+    """Write results/expected/DATASET.json and, for the embedded dataset, what texts quote of it."""
+    from cra_lib.paths import atomic, claims_yaml, repository_root
+    from cra_lib.reproduction.claims import read_claims
+    from cra_lib.reproduction.prose import fill_pages
+    from cra_lib.reproduction.record import record, with_results
+
+    known = read_claims(claims_yaml())
+    asked = [claim for claim in known if dataset in claim.datasets]
+    expected = record(dataset, folders, path, profile, asked)
     readme = repository_root() / "README.md"
-    if entry.is_made_here:
-        text = with_results(readme.read_text(encoding="utf-8"), document)
+    if dataset_named(dataset).is_made_here and readme.is_file():
+        text = with_results(readme.read_text(encoding="utf-8"), expected)
         with atomic(readme) as partial:
             partial.write_text(text, encoding="utf-8")
+        fill_pages(repository_root(), {claim.id: claim for claim in known}, expected)
 
 
 def report(dataset: Dataset = "shapes", results: Results = None) -> None:

@@ -26,6 +26,7 @@ from cra_lib.data.batches import (
 from cra_lib.evaluator.annotations import read_questions, read_stamps, read_truths
 from cra_lib.evaluator.scores import score_report
 from cra_lib.evaluator.spans import all_spans
+from cra_lib.evaluator.video_scores import video_scores, write_video_scores
 from cra_lib.inference.chance import predict_by_chance
 from cra_lib.inference.fabric import Fabric
 from cra_lib.model.base import GroundedModel
@@ -258,7 +259,7 @@ def _predict_trained(
 def score_run(
     run: RunFiles, data: DataFiles, split: str, *, bootstrap: int = 1000
 ) -> dict[str, Any]:
-    """Score the predictions file of a split and write scores_<split>.json.
+    """Score the predictions file of a split; write scores_<split>.json and scores by video.
 
     Raises:
         InputError: no predictions yet, or a split whose truth is not public.
@@ -274,9 +275,9 @@ def score_run(
         "stamps": config.data.stamps,
         "windows": config.span.windows,
     }
-    report = score_report(
-        list(read_predictions(path)), read_truths(data, split), None, header, bootstrap=bootstrap
-    )
+    predictions, truths = list(read_predictions(path)), read_truths(data, split)
+    report = score_report(predictions, truths, None, header, bootstrap=bootstrap)
+    write_video_scores(run.video_scores(split), video_scores(predictions, truths, config.span.rule))
     with atomic(run.scores(split)) as partial:
         partial.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return report

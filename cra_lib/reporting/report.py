@@ -13,19 +13,37 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from cra_lib.datasets import dataset_named
 from cra_lib.evaluator.metrics import HEADLINE, METRICS
-from cra_lib.paths import ResultFiles, atomic, expected_json, published_csv, require
+from cra_lib.paths import (
+    ResultFiles,
+    atomic,
+    claims_yaml,
+    expected_json,
+    published_csv,
+    require,
+)
 from cra_lib.records import InputError
 from cra_lib.reporting.figures.catalogue import FIGURES, SECTIONS, TABLES
 from cra_lib.reporting.figures.style import DPI
 from cra_lib.reporting.looks import in_order, look
 from cra_lib.reporting.origins import commit_of, read_examples, read_origins
 from cra_lib.reporting.pages import write_pages
-from cra_lib.reporting.tables.building import with_interval
+from cra_lib.reporting.tables.building import interval_meaning, with_interval
 from cra_lib.reporting.tables.reading import read_runtimes, read_scores
 from cra_lib.reporting.tables.writing import to_html
-from cra_lib.reproduction.check import Cell, compare_all
+from cra_lib.reproduction.check import (
+    GOOD,
+    HEADS,
+    VERDICTS,
+    Cell,
+    compare_all,
+    numbers_of,
+)
+from cra_lib.reproduction.claims import outcome_text, read_claims
 from cra_lib.reproduction.manifest import read_manifest
+from cra_lib.reproduction.obtained import read_runs
+from cra_lib.reproduction.record import outcomes_of
 
 PAGE_SCALE = 130 / DPI
 """Pixels of the page for one pixel of a figure."""
@@ -101,10 +119,12 @@ def page_facts(dataset: str, results: ResultFiles) -> dict[str, Any]:
     """Everything that the template shows."""
     entries = read_manifest(results.manifest)
     cells, note = verdicts(dataset, results)
-    counts = {name: sum(c.verdict == name for c in cells) for name in ("ok", "outside", "not run")}
-    pictures, charts = read_pictures(results), read_charts(results)
+    counts = {name: sum(c.verdict == name for c in cells) for name in VERDICTS}
+    over = interval_meaning(fewest_seeds(results))
+    pictures, charts = read_pictures(results, over), read_charts(results, over)
     return {
         "dataset": dataset,
+        "over": over,
         "sections": [
             {
                 "id": section,
@@ -119,6 +139,7 @@ def page_facts(dataset: str, results: ResultFiles) -> dict[str, Any]:
         "counts": counts,
         "verdicts": marked(to_html(verdict_table(cells))) if cells else "",
         "verdict_note": note,
+        "claims": claims_html(dataset, results),
         "missing": missing(dataset, pictures, charts, cells),
         "runs": to_html(run_table(results, entries)),
         "origins": read_origins(results, entries),
@@ -129,14 +150,22 @@ def page_facts(dataset: str, results: ResultFiles) -> dict[str, Any]:
     }
 
 
-def read_pictures(results: ResultFiles) -> dict[str, Picture]:
+def fewest_seeds(results: ResultFiles) -> int:
+    """Seeds of the variant that has the fewest on the test split; 1 before any scoring."""
+    scores = read_scores(results)
+    seeds = scores[scores["split"] == "test"].groupby("variant")["seed"].nunique()
+    return 1 if seeds.empty else int(seeds.min())
+
+
+def read_pictures(results: ResultFiles, over: str) -> dict[str, Picture]:
     """The catalogue's figures that exist, in the catalogue's order."""
     pictures = {}
     for name, item in FIGURES.items():
         png, pdf = (results.figures / f"{name}.{suffix}" for suffix in ("png", "pdf"))
         if png.exists():
             address = f"{results.figures.name}/{pdf.name}" if pdf.exists() else ""
-            pictures[name] = picture_of(png.read_bytes(), name, item.caption, item.alt, address)
+            caption = item.caption.format(over=over)
+            pictures[name] = picture_of(png.read_bytes(), name, caption, item.alt, address)
     return pictures
 
 
@@ -148,10 +177,10 @@ def picture_of(png: bytes, name: str, caption: str, alt: str, pdf: str = "") -> 
     return Picture(name, caption, alt, f"data:image/png;base64,{data}", width, pdf)
 
 
-def read_charts(results: ResultFiles) -> dict[str, Chart]:
+def read_charts(results: ResultFiles, over: str) -> dict[str, Chart]:
     """The catalogue's tables that exist, in the catalogue's order."""
     return {
-        name: Chart(name, item.caption, path.read_text(encoding="utf-8"))
+        name: Chart(name, item.caption.format(over=over), path.read_text(encoding="utf-8"))
         for name, item in TABLES.items()
         if (path := results.tables / f"{name}.html").exists()
     }
@@ -177,23 +206,39 @@ def verdict_table(cells: list[Cell]) -> pd.DataFrame:
             "split": cell.split,
             "metric": cell.metric,
             "published": cell.published,
-            "expected": cell.expected,
-            "obtained": cell.obtained,
-            "tolerance": cell.tolerance,
+            **dict(zip(HEADS, numbers_of(cell), strict=True)),
             "verdict": cell.verdict,
         }
         for cell in cells
     ]
-    numbers = ["published", "expected", "obtained", "tolerance"]
+    counts = ("seeds", "recorded")
+    numbers = ["published", *(head for head in HEADS if head not in counts)]
     table = pd.DataFrame(rows).astype(dict.fromkeys(numbers, float))
     return table.dropna(axis="columns", how="all")
 
 
+def claims_html(dataset: str, results: ResultFiles) -> str:
+    """What these results say about each claim; nothing where none is asked of the dataset."""
+    claims = [claim for claim in read_claims(claims_yaml()) if dataset in claim.datasets]
+    outcomes = outcomes_of(claims, read_runs([results], dataset_named(dataset).evaluated))
+    rows = [
+        {
+            "claim": claim.statement,
+            "outcome": outcome_text(claim, outcomes[claim.id]),
+            "source": claim.source,
+        }
+        for claim in claims
+        if outcomes[claim.id].figure is not None
+    ]
+    return to_html(pd.DataFrame(rows)) if rows else ""
+
+
 def marked(html: str) -> str:
     """The verdicts' cells with the class that gives them their colour."""
-    for verdict in ("ok", "outside"):
+    for verdict in (*GOOD, "outside"):
+        colour = "ok" if verdict in GOOD else verdict
         html = html.replace(
-            f'<td class="text">{verdict}</td>', f'<td class="{verdict}">{verdict}</td>'
+            f'<td class="text">{verdict}</td>', f'<td class="{colour}">{verdict}</td>'
         )
     return html
 

@@ -1,35 +1,28 @@
 """Obtained against expected numbers: does this machine's run say what ours said?
 
-``results/expected/<dataset>.json`` is written by ``cra check --record`` from a real run::
-
-    {"dataset": "shapes", "profile": "quick",
-     "provenance": {"seeds": [2024], "commit": {...}, "device": {...}, "versions": {...}},
-     "cells": [{"variant": "cra", "split": "test", "metric": "Acc@QA", "rule": "post-hoc",
-                "value": 75.1, "tolerance": 4.2, "interval": [70.9, 79.4]}, ...]}
-
-Values are percentages, means over the seeds. Where nothing was recorded, the published number is
-what an obtained one is compared with.
+Each cell (variant, split, metric) of a run gets a verdict: ``identical`` where the predictions are
+the recorded ones to the byte, ``within`` or ``outside`` the prediction interval of the recorded
+seeds (`verdicts` has the rule), ``not run``, or ``-`` where there is nothing to compare with. Where
+nothing was recorded for a dataset, the published number with PUBLISHED_TOLERANCE stands in.
 """
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
+from cra_lib.config import read_profile
 from cra_lib.datasets import dataset_named
 from cra_lib.evaluator import leaderboard
-from cra_lib.paths import ResultFiles, atomic
-from cra_lib.records import InputError, read_json
+from cra_lib.paths import ResultFiles, profile_path
+from cra_lib.records import InputError
+from cra_lib.reproduction.expected import Expected, Key, check_questions, read_expected
+from cra_lib.reproduction.obtained import CHECKED, Run, check_settings, profile_of, read_runs
+from cra_lib.reproduction.verdicts import POWER, Spread, prediction_interval, smallest_drop
 
-CHECKED = ("Acc@QA", "Acc@GQA", "mIoP", "mIoU")
-"""Metrics that are recorded and compared."""
-LEAST_TOLERANCE = 3.0
-"""Points by which a training on another machine may differ, whatever the interval says."""
 PUBLISHED_TOLERANCE = 2.0
 """Points around a published number: the spread that the authors' own logs show between runs."""
 METHODS = {
@@ -37,9 +30,8 @@ METHODS = {
     "ng": "NG", "ng+": "NG+", "ng+-released": "NG+",
 }  # fmt: skip
 """Variant -> method in results/published.csv."""
-
-Key = tuple[str, str, str]
-"""Variant, split, metric."""
+GOOD = ("identical", "within")
+VERDICTS = (*GOOD, "outside", "not run")
 
 
 @dataclass(frozen=True)
@@ -49,162 +41,252 @@ class Cell:
     variant: str
     split: str
     metric: str
-    published: float | None
-    obtained: float | None
-    expected: float | None
-    tolerance: float | None
+    published: float | None = None
+    obtained: float | None = None
+    """Mean over the runs at hand."""
+    runs: int = 0
+    """Seeds at hand."""
+    known: Spread | None = None
+    """Mean, deviation and worth of the recorded runs."""
+    seeds: int = 0
+    """Recorded seeds."""
+    interval: tuple[float, float] | None = None
+    """Where the obtained mean should lie."""
+    is_identical: bool = False
+    """The predictions are the recorded ones, byte for byte."""
 
     @property
     def verdict(self) -> str:
-        """``ok``, ``outside``, ``not run``, or ``-`` where there is nothing to compare with."""
-        reference = self.published if self.expected is None else self.expected
+        """One of VERDICTS, or ``-`` where there is nothing to compare with."""
         if self.obtained is None:
             return "not run"
-        if reference is None or self.tolerance is None:
+        if self.is_identical:
+            return "identical"
+        if self.interval is None:
             return "-"
-        return "ok" if abs(self.obtained - reference) <= self.tolerance + 1e-9 else "outside"
-
-
-def read_obtained(results: ResultFiles, splits: Iterable[str]) -> dict[Key, dict[str, Any]]:
-    """(variant, split, metric) -> value and interval (means over seeds), rule and seeds."""
-    found: dict[Key, list[dict[str, Any]]] = defaultdict(list)
-    for split in splits:
-        for path in sorted(results.root.glob(f"runs/*/seed*/scores_{split}.json")):
-            report = read_json(path)
-            rule = report["header"].get("rule") or next(iter(report["rules"]))
-            for metric in CHECKED:
-                value = report["rules"][rule].get(metric)
-                if value is not None:
-                    seed = int(path.parent.name.removeprefix("seed"))
-                    interval = report.get("intervals", {}).get(rule, {}).get(metric)
-                    cell = {"value": value, "interval": interval, "rule": rule, "seed": seed}
-                    found[path.parent.parent.name, split, metric].append(cell)
-    return {key: _mean_cell(cells) for key, cells in sorted(found.items())}
-
-
-def _mean_cell(cells: list[dict[str, Any]]) -> dict[str, Any]:
-    intervals = [cell["interval"] for cell in cells if cell["interval"]]
-    return {
-        "rule": cells[0]["rule"],
-        "value": round(fmean(cell["value"] for cell in cells), 2),
-        "interval": [round(fmean(ends), 2) for ends in zip(*intervals, strict=True)] or None,
-        "seeds": sorted(cell["seed"] for cell in cells),
-    }
-
-
-def read_expected(path: Path) -> dict[Key, dict[str, Any]]:
-    """(variant, split, metric) -> recorded cell; empty where nothing was recorded."""
-    if not path.is_file():
-        return {}
-    return {(c["variant"], c["split"], c["metric"]): c for c in read_json(path)["cells"]}
-
-
-def read_published(path: Path, dataset: str) -> dict[tuple[str, str, str], float]:
-    """(method, split, metric) -> number of the Temp[CLIP] rows of the main tables."""
-    if not path.is_file():
-        return {}
-    numbers = {}
-    for row in leaderboard.read_published(path):
-        main = row["kind"] == "main" and row["subset"] == "all"
-        if main and row["dataset"] == dataset and row["backbone"] == "Temp[CLIP]":
-            for metric in CHECKED:
-                if row[metric] is not None:
-                    numbers[row["method"], row["split"], metric] = row[metric]
-    return numbers
+        low, high = self.interval
+        return "within" if low - 1e-6 <= self.obtained <= high + 1e-6 else "outside"
 
 
 def compare_all(
-    dataset: str, results: ResultFiles, expected_path: Path, published_path: Path
+    dataset: str,
+    results: ResultFiles | Sequence[ResultFiles],
+    expected_path: Path,
+    published_path: Path,
+    profile: str | None = None,
 ) -> list[Cell]:
     """Every number that was obtained or expected, variant by variant.
 
+    Args:
+        profile: what the runs were trained with, if it is not the one that was recorded (a YAML
+            file of a trial, say); settings are then not compared with the recorded profile's.
+
     Raises:
-        InputError: nothing was obtained yet.
+        InputError: nothing was obtained yet, a damaged file, or runs that are not comparable:
+            another profile, other settings or other questions.
     """
-    obtained = read_obtained(results, dataset_named(dataset).evaluated)
-    if not obtained:
-        raise InputError(f"No scores in {results.root}; run ./reproduce.sh {dataset} first.")
-    expected = read_expected(expected_path)
-    published = read_published(published_path, dataset)
+    folders = [results] if isinstance(results, ResultFiles) else list(results)
+    runs = read_runs(folders, dataset_named(dataset).evaluated)
+    if not runs:
+        places = ", ".join(str(folder.root) for folder in folders)
+        raise InputError(f"No scores in {places}; run ./reproduce.sh {dataset} first.")
+    if other := next((run for run in runs if run.dataset not in ("", dataset)), None):
+        raise InputError(
+            f"{other.files.scores(other.split)} is about {other.dataset}, not {dataset}; "
+            f"run cra check {other.dataset}."
+        )
+    expected = read_expected(expected_path, dataset)
+    if expected is None:
+        return _against_published(runs, read_published(published_path, dataset))
+    refuse_other_profiles(expected, folders, runs, expected_path, profile)
+    asked = _variants_of(dataset, expected.profile)
+    cells = compare_with(expected, runs)
+    return [cell for cell in cells if cell.runs or not asked or cell.variant in asked]
+
+
+def _variants_of(dataset: str, profile: str) -> set[str]:
+    """Variants that a run of the profile trains; what else is recorded need not be there."""
+    path = profile_path(dataset, profile)
+    return set(read_profile(path).get("variants") or ()) if path.is_file() else set()
+
+
+def refuse_other_profiles(
+    expected: Expected,
+    folders: Sequence[ResultFiles],
+    runs: Sequence[Run],
+    path: Path,
+    profile: str | None = None,
+) -> None:
+    """Refuse runs of another profile, with other settings, or on other questions.
+
+    Raises:
+        InputError: saying what differs.
+    """
+    if profile is None:
+        ran = profile_of(expected.dataset, folders)
+        if any(folder.manifest.is_file() for folder in folders) and ran != expected.profile:
+            raise InputError(
+                f"{path} records the profile {expected.profile!r}, but these results come from "
+                f"{ran!r}; run ./reproduce.sh {expected.dataset} --profile {expected.profile}."
+            )
+        check_settings(expected.dataset, expected.profile, runs)
+    for run in runs:
+        check_questions(run, expected.questions.get(run.split, 0))
+
+
+def compare_with(expected: Expected, runs: Sequence[Run]) -> list[Cell]:
+    """The cells of ``expected`` and of the runs; obtained and recorded ones are judged together."""
+    obtained = _by_key(runs)
+    worth = {
+        variant: expected.worth(variant) for variant in {key.variant for key in expected.cells}
+    }
+    judged = [key for key in expected.cells.keys() & obtained.keys() if worth[key.variant] >= 2]
     cells = []
-    for key in sorted(obtained.keys() | expected.keys(), key=_table_order):
-        variant, split, metric = key
-        wanted = expected.get(key, {})
-        print_value = published.get((METHODS.get(variant, ""), split, metric))
-        tolerance = wanted.get("tolerance", PUBLISHED_TOLERANCE if print_value else None)
-        value = obtained.get(key, {}).get("value")
-        cells.append(Cell(*key, print_value, value, wanted.get("value"), tolerance))
+    for key in sorted(expected.cells.keys() | obtained.keys(), key=_table_order):
+        mine = obtained.get(key, [])
+        known = expected.spread(key) if key in expected.cells else None
+        seeds = len({run.seed for run in mine})
+        interval = prediction_interval(known, seeds, len(judged)) if key in judged else None
+        cells.append(
+            Cell(
+                key.variant,
+                key.split,
+                key.metric,
+                obtained=_mean(mine, key.metric),
+                runs=seeds,
+                known=known,
+                seeds=len(expected.seeds(key)) if known else 0,
+                interval=interval,
+                is_identical=bool(mine and known) and all(_is_recorded(expected, r) for r in mine),
+            )
+        )
     return cells
 
 
-def _table_order(key: Key) -> tuple[str, str, int]:
-    return key[0], key[1], CHECKED.index(key[2])
+def _by_key(runs: Iterable[Run]) -> dict[Key, list[Run]]:
+    found: dict[Key, list[Run]] = defaultdict(list)
+    for run in runs:
+        for metric in run.values:
+            found[Key(run.variant, run.split, metric, run.rule)].append(run)
+    return found
 
 
-def as_text(cells: Iterable[Cell]) -> str:
-    """The table that ``./reproduce.sh check`` prints."""
-    head = ("variant", "split", "metric", "published", "obtained", "expected", "tolerance")
-    lines = [f"{head[0]:<18}{head[1]:<10}{head[2]:<9}" + "".join(f"{h:>11}" for h in head[3:])]
-    lines[0] += "  verdict"
-    for cell in cells:
-        numbers = (cell.published, cell.obtained, cell.expected, cell.tolerance)
-        shown = "".join("          -" if n is None else f"{n:>11.2f}" for n in numbers)
-        lines.append(f"{cell.variant:<18}{cell.split:<10}{cell.metric:<9}{shown}  {cell.verdict}")
-    return "\n".join(lines)
+def _mean(runs: Sequence[Run], metric: str) -> float | None:
+    return fmean(run.values[metric] for run in runs) if runs else None
 
 
-def expected_of(
-    obtained: dict[Key, dict[str, Any]], header: dict[str, Any], tolerance: float | None = None
-) -> dict[str, Any]:
-    """The document to record: a cell's tolerance is half its 95 % interval, 3 points at least.
+def _is_recorded(expected: Expected, run: Run) -> bool:
+    hashes = expected.hashes(run.variant, run.seed, run.split)
+    return bool(hashes) and run.predictions_hash in hashes
 
-    Args:
-        header: dataset, profile and provenance.
-        tolerance: the same number for every cell instead.
+
+def read_published(path: Path, dataset: str) -> dict[tuple[str, str, str], float]:
+    """(method, split, metric) -> number of the Temp[CLIP] rows of the main tables.
+
+    STAR's test answers are not public: what is called test here is what papers report as val.
     """
+    if not path.is_file():
+        return {}
+    numbers = {}
+    ours = {theirs: split for split, theirs in dataset_named(dataset).published_as.items()}
+    for row in leaderboard.read_published(path):
+        main = row["kind"] == "main" and row["subset"] == "all"
+        if main and row["dataset"] == dataset and row["backbone"] == "Temp[CLIP]":
+            split = ours.get(row["split"], row["split"])
+            for metric in CHECKED:
+                if row[metric] is not None:
+                    numbers[row["method"], split, metric] = row[metric]
+    return numbers
+
+
+def _against_published(
+    runs: Sequence[Run], published: Mapping[tuple[str, str, str], float]
+) -> list[Cell]:
     cells = []
-    for (variant, split, metric), cell in obtained.items():
-        low, high = cell["interval"] or (0.0, 0.0)
-        points = (
-            round(max(LEAST_TOLERANCE, (high - low) / 2), 2) if tolerance is None else tolerance
+    for key, mine in sorted(_by_key(runs).items(), key=lambda item: _table_order(item[0])):
+        number = published.get((METHODS.get(key.variant, ""), key.split, key.metric))
+        ends = (
+            None if number is None else (number - PUBLISHED_TOLERANCE, number + PUBLISHED_TOLERANCE)
         )
-        cells.append(
-            {"variant": variant, "split": split, "metric": metric, "rule": cell["rule"],
-             "value": cell["value"], "tolerance": points, "interval": cell["interval"]}
-        )  # fmt: skip
-    return {**header, "cells": cells}
+        mean, seeds = _mean(mine, key.metric), len({run.seed for run in mine})
+        cells.append(Cell(*key[:3], published=number, obtained=mean, runs=seeds, interval=ends))
+    return cells
 
 
-def record_expected(path: Path, document: dict[str, Any]) -> None:
-    """Write ``results/expected/<dataset>.json``, one cell a line."""
-    head = {name: value for name, value in document.items() if name != "cells"}
-    lines = ",\n".join("  " + json.dumps(cell) for cell in document["cells"])
-    text = json.dumps(head, indent=1).rstrip("}").rstrip() + f',\n "cells": [\n{lines}\n ]\n}}\n'
-    with atomic(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+def _table_order(key: Key) -> tuple[str, str, int, str]:
+    return key.variant, key.split, CHECKED.index(key.metric), key.rule
 
 
-def markdown_table(document: dict[str, Any], split: str = "test") -> str:
-    """The recorded numbers of one split as the README shows them."""
-    rows: dict[str, dict[str, str]] = defaultdict(dict)
-    for cell in document["cells"]:
-        if cell["split"] == split:
-            shown = f"{cell['value']:.1f}"
-            if cell["interval"]:
-                shown += f" [{cell['interval'][0]:.1f}, {cell['interval'][1]:.1f}]"
-            rows[cell["variant"]][cell["metric"]] = shown
-    lines = [f"| variant | {' | '.join(CHECKED)} |", "|---|" + "---|" * len(CHECKED)]
-    for variant, cells in rows.items():
-        values = " | ".join(cells.get(metric, "-") for metric in CHECKED)
-        lines.append(f"| `{variant}` | {values} |")
+def as_text(cells: Sequence[Cell]) -> str:
+    """The table that ``./reproduce.sh check`` prints."""
+    is_published = any(cell.published is not None for cell in cells)
+    heads = ("published", *HEADS) if is_published else HEADS
+    lines = [_line(("variant", "split", "metric"), heads) + "  verdict"]
+    for cell in cells:
+        numbers = ((cell.published,) if is_published else ()) + numbers_of(cell)
+        shown = [
+            _shown(number, digits) for number, digits in zip(numbers, _digits(heads), strict=True)
+        ]
+        lines.append(_line((cell.variant, cell.split, cell.metric), shown) + f"  {cell.verdict}")
     return "\n".join(lines)
 
 
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+HEADS = ("obtained", "seeds", "recorded", "mean", "sd", "from", "to")
+"""Numbers of a cell: mean and seeds obtained; seeds, mean, sd recorded; ends of the interval."""
 
 
-def with_results(readme: str, document: dict[str, Any]) -> str:
-    """The README with its results table replaced by the recorded numbers."""
-    before, rest = readme.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{markdown_table(document)}\n{END}{after}"
+def numbers_of(cell: Cell) -> tuple[float | None, ...]:
+    """The values under HEADS."""
+    mean, sd = (cell.known.mean, cell.known.sd) if cell.known else (None, None)
+    return (cell.obtained, cell.runs, cell.seeds, mean, sd, *(cell.interval or (None, None)))
+
+
+def _digits(heads: Sequence[str]) -> list[int]:
+    return [0 if head in ("seeds", "recorded") else 2 for head in heads]
+
+
+def _shown(number: float | None, digits: int) -> str:
+    return "-" if number is None or number != number else f"{number:.{digits}f}"
+
+
+def _line(names: Sequence[str], numbers: Sequence[str]) -> str:
+    left = f"{names[0]:<18}{names[1]:<10}{names[2]:<9}"
+    return left + "".join(f"{number:>10}" for number in numbers)
+
+
+def notes(cells: Sequence[Cell], expected: Expected | None, runs: Sequence[Run]) -> list[str]:
+    """What a reader of the table should know: new seeds, splits and variants without record."""
+    said = []
+    if expected is None:
+        return ["Nothing is recorded for this dataset; numbers are held to the published ones."]
+    known = {seed for key in expected.cells for seed in expected.seeds(key)}
+    if fresh := sorted({run.seed for run in runs} - known):
+        shown = ", ".join(map(str, fresh))
+        said.append(f"Seeds that were not recorded, judged as future runs: {shown}.")
+    for what, mine, recorded in (
+        ("Splits", {r.split for r in runs}, {key.split for key in expected.cells}),
+        ("Variants", {r.variant for r in runs}, {key.variant for key in expected.cells}),
+    ):
+        if other := sorted(mine - recorded):
+            said.append(f"{what} that were not recorded, not judged: {', '.join(other)}.")
+    if lone := sorted({c.variant for c in cells if c.known and c.seeds < 2}):
+        said.append(f"One recorded seed has no spread, so there is no verdict: {', '.join(lone)}.")
+    return said
+
+
+def power_text(expected: Expected, runs: int = 1) -> str:
+    """The smallest drop of every cell that a check of ``runs`` seeds finds with chance POWER."""
+    judged = [key for key in expected.cells if expected.worth(key.variant) >= 2]
+    lines = [
+        f"Smallest drop in points that one cell alone shows in {POWER:.0%} of checks, "
+        f"{runs} new seed{'s' if runs > 1 else ''}, {len(judged)} cells:",
+        _line(("variant", "split", "metric"), ("recorded", "mean", "sd", "drop")),
+    ]
+    for key in sorted(judged, key=_table_order):
+        known = expected.spread(key)
+        drop = smallest_drop(known, runs, len(judged))
+        shown = [f"{number:.2f}" for number in known[:2]]
+        shown.append(f"{drop:.2f}" if drop < known.mean else "none")
+        numbers = (str(len(expected.seeds(key))), *shown)
+        lines.append(_line(key[:3], numbers))
+    return "\n".join(lines)

@@ -18,7 +18,8 @@ from torch import Tensor
 from cra_lib.config import RunConfig
 from cra_lib.evaluator.metrics import HEADLINE
 from cra_lib.inference.fabric import Fabric
-from cra_lib.paths import RunFiles, atomic
+from cra_lib.paths import RunFiles, atomic, require
+from cra_lib.records import InputError
 
 TERMS = ("answer", "question", "alignment_answer", "alignment_question")
 """Names of the loss terms; a term that a variant does not train is absent from its steps."""
@@ -137,6 +138,28 @@ def peak_memory_gb(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
+def instruction_set(device: torch.device) -> str:
+    """Which of its kernels torch runs: "avx2", "avx512", "default" (``ATEN_CPU_CAPABILITY`` chooses
+    a lesser one), or "cuda". Runs of one seed agree to the bit only where this is the same.
+    """
+    if device.type == "cuda":
+        return "cuda"
+    return torch.backends.cpu.get_cpu_capability().lower()
+
+
+def read_runtime(run: RunFiles) -> dict[str, Any]:
+    """What `write_runtime` wrote.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    path = require(run.runtime, "Record of the training", "Train this run again.")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON ({error}); train this run again.") from None
+
+
 def write_runtime(path: Path, config: RunConfig, device: torch.device, **facts: Any) -> None:
     """Write runtime.json: what the run cost, where, and with which versions."""
     is_cuda = device.type == "cuda"
@@ -149,6 +172,7 @@ def write_runtime(path: Path, config: RunConfig, device: torch.device, **facts: 
         "processes": config.train.devices * config.train.num_nodes,
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if is_cuda else platform.machine(),
+        "instruction_set": instruction_set(device),
         "peak_memory_gb": round(peak_memory_gb(device), 3),
         "python": platform.python_version(),
         "torch": str(torch.__version__),

@@ -54,7 +54,7 @@ def open_fabric(train: TrainConfig) -> Fabric:
         InputError: a device that is not there, more devices than present, or several processes
             from inside a notebook.
     """
-    use_cuda = _wants_cuda(train.accelerator)
+    use_cuda = wants_cuda(train.accelerator)
     present = torch.cuda.device_count() if use_cuda else (os.cpu_count() or 1)
     if train.devices > present:
         what = "CUDA devices" if use_cuda else "CPU cores"
@@ -92,7 +92,12 @@ def multiplies_bf16() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def _wants_cuda(accelerator: str) -> bool:
+def wants_cuda(accelerator: str) -> bool:
+    """Whether these settings mean a CUDA device on this machine.
+
+    Raises:
+        InputError: no such accelerator, or none is present.
+    """
     if accelerator not in ("auto", "cpu", "cuda", "gpu"):
         raise InputError(f"train.accelerator should be auto, cpu or cuda, got {accelerator!r}.")
     available = torch.cuda.is_available()
@@ -109,7 +114,7 @@ def arithmetic(train: TrainConfig) -> Iterator[None]:
     filling = torch.utils.deterministic.fill_uninitialized_memory
     wanted = train.deterministic
     if wanted is None:
-        wanted = not _wants_cuda(train.accelerator)
+        wanted = not wants_cuda(train.accelerator)
     # cuBLAS reads this when it starts; without it deterministic mode refuses to multiply.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:

@@ -22,13 +22,12 @@ import torch
 from torch import nn
 
 from cra_lib.config import RunConfig
+from cra_lib.inference.settings import first_difference
 from cra_lib.paths import RunFiles, atomic
 from cra_lib.records import InputError
 
 STOPPED = 143
 """Exit status of a training that saved itself after SIGTERM (128 + 15, as the shell counts)."""
-
-_MAY_DIFFER = {"accelerator", "threads", "tensorboard"}
 
 
 @dataclass
@@ -100,7 +99,7 @@ def load_state(run: RunFiles, config: RunConfig) -> dict[str, Any] | None:
         raise InputError(
             f"{path}: not a readable checkpoint ({error}); start over with --fresh."
         ) from None
-    if difference := _difference(saved, config.model_dump(mode="json")):
+    if difference := first_difference(saved, config.model_dump(mode="json")):
         name, old, new = difference
         raise InputError(
             f"{run.resume} holds an unfinished run with {name} = {old!r}, not {new!r}; "
@@ -123,18 +122,6 @@ def finish(run: RunFiles, progress: Progress) -> None:
 
 def _state_path(run: RunFiles) -> Path:
     return run.resume / "state.pt"
-
-
-def _difference(saved: dict, config: dict, prefix: str = "") -> tuple[str, Any, Any] | None:
-    """The first setting that differs (name, saved, asked for), those that may differ aside."""
-    for name, value in config.items():
-        old = saved.get(name)
-        if isinstance(value, dict) and isinstance(old, dict):
-            if found := _difference(old, value, f"{prefix}{name}."):
-                return found
-        elif old != value and name not in _MAY_DIFFER:
-            return f"{prefix}{name}", old, value
-    return None
 
 
 @contextmanager

@@ -79,3 +79,48 @@ def test_mcnemar_is_the_exact_binomial_test():
     assert statistics.mcnemar(first, first) == (0, 0, 1.0)
     assert statistics.mcnemar(first[:12], ~first[:12]).p_value == counts.p_value
     assert statistics.mcnemar(first[8:10], first[9:7:-1]).p_value == 1.0
+
+
+def crossed(generator, seeds, videos=60, seed_sd=3.0, video_sd=20.0):
+    """Sums of one metric whose true mean is 50, with effects of seed, video and both."""
+    effect = generator.normal(0, seed_sd, (seeds, 1)) + generator.normal(0, video_sd, (1, videos))
+    return (50 + effect + generator.normal(0, 5, (seeds, videos)))[:, :, None], np.ones(videos)
+
+
+def test_one_seed_is_the_bootstrap_over_videos():
+    sums, questions = crossed(np.random.default_rng(0), seeds=1)
+    [found] = statistics.crossed_differences(sums, questions, 4000)
+    [[low, high]] = statistics.bootstrap_intervals(sums[0], np.arange(60), 4000)
+    assert abs(found.low - low) < 0.5 and abs(found.high - high) < 0.5
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 10])
+def test_intervals_over_seeds_and_videos_cover_the_truth(seeds):
+    generator = np.random.default_rng(seeds)
+    hits = narrow = 0
+    for _ in range(300):
+        sums, questions = crossed(generator, seeds, seed_sd=6.0, video_sd=10.0)
+        [found] = statistics.crossed_differences(sums, questions, 200)
+        [[low, high]] = statistics.bootstrap_intervals(sums.mean(axis=0), np.arange(60), 200)
+        hits += found.low <= 50 <= found.high
+        narrow += low <= 50 <= high
+    assert hits >= 0.91 * 300, "95 % intervals, within what 300 trials can tell"
+    assert narrow < 0.85 * 300, "videos alone are not enough"
+
+
+def test_pairs_cancel_what_both_models_share():
+    first, questions = crossed(np.random.default_rng(4), seeds=5)
+    second = first + 2 + np.random.default_rng(5).normal(0, 1, first.shape)
+    [change] = statistics.crossed_differences(second - first, questions)
+    assert change.low > 1 and change.high < 3 and change.p_value < 0.01
+
+
+def test_a_fall_between_splits_redraws_each_split_and_the_seeds_once():
+    generator = np.random.default_rng(7)
+    high, questions = crossed(generator, seeds=6)
+    low, _ = crossed(generator, seeds=6)
+    change = statistics.crossed_sum([(high[:, :, 0] + 20, questions), (-low[:, :, 0], questions)])
+    assert change.low < 20 < change.high
+    [one] = statistics.crossed_differences(high, questions, 1000)
+    alone = statistics.crossed_sum([(high[:, :, 0], questions)])
+    assert alone == pytest.approx(one), "one part is the mean itself"

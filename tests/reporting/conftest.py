@@ -12,6 +12,7 @@ import pytest
 
 from cra_lib.evaluator.annotations import read_truths, write_questions, write_segments, write_stamps
 from cra_lib.evaluator.scores import score_report
+from cra_lib.evaluator.video_scores import video_scores, write_video_scores
 from cra_lib.paths import DataFiles, ResultFiles
 from cra_lib.records import Prediction, Question, Span, write_predictions
 
@@ -78,7 +79,7 @@ def _prediction(question, truth, skill: float, rng: np.random.Generator) -> Pred
     )
 
 
-def _write_run(results: ResultFiles, data: DataFiles, variant: str, seed: int) -> None:
+def write_run(results: ResultFiles, data: DataFiles, variant: str, seed: int) -> None:
     run = results.run(variant, seed)
     run.root.mkdir(parents=True)
     rng = np.random.default_rng(seed + len(variant))
@@ -90,6 +91,8 @@ def _write_run(results: ResultFiles, data: DataFiles, variant: str, seed: int) -
         header = {"variant": variant, "seed": seed, "split": split, "rule": "post-hoc"}
         report = score_report(predictions, truths, None, header, bootstrap=50)
         run.scores(split).write_text(json.dumps(report))
+        by_video = video_scores(predictions, truths, "post-hoc")
+        write_video_scores(run.video_scores(split), by_video)
     epochs = np.arange(1, 11)
     loss = 3.0 * np.exp(-epochs / 4) + 0.3
     history = {"epoch": epochs, "loss": loss, "loss_answer": loss / 2, "loss_question": loss / 3}
@@ -108,8 +111,18 @@ def made_up(tmp_path_factory) -> SimpleNamespace:
     data.root.mkdir(parents=True)
     _write_data(data)
     for variant in SKILL:
-        _write_run(results, data, variant, 2024)
+        write_run(results, data, variant, 2024)
     reference = {"chance": 20.0, "blind": 33.0, "scene_and_text": 45.0, "ceiling": 100.0}
     rows = {"learned": dict.fromkeys(SPLITS, reference)}
     (data.root / "reference.json").write_text(json.dumps(rows))
     return SimpleNamespace(data=data, results=results, variants=tuple(SKILL), splits=SPLITS)
+
+
+@pytest.fixture(scope="session")
+def three_seeds(made_up, tmp_path_factory) -> ResultFiles:
+    """Two variants with three seeds each; tests must not write there."""
+    results = ResultFiles(tmp_path_factory.mktemp("three_seeds"))
+    for variant in ("cra", "no-causal"):
+        for seed in (1, 2, 3):
+            write_run(results, made_up.data, variant, seed)
+    return results

@@ -19,6 +19,7 @@ from cra_lib.records import InputError
 from cra_lib.reporting import figures, pages, report, tables
 from cra_lib.reporting.figures.catalogue import FIGURES, TABLES
 from cra_lib.reproduction import manifest
+from cra_lib.reproduction.expected import Expected, Key, write_expected
 
 
 @pytest.fixture(autouse=True)
@@ -78,20 +79,18 @@ def expected(monkeypatch, tmp_path):
     path = tmp_path / "expected.json"
 
     def record(values: dict[tuple[str, str], float]):
-        cells = [
-            {
-                "variant": variant,
-                "split": "test",
-                "metric": metric,
-                "value": value,
-                "tolerance": 3.0,
-            }
-            for (variant, metric), value in values.items()
-        ]
-        path.write_text(json.dumps({"cells": cells}))
+        recorded = Expected("shapes", "quick")
+        for (variant, metric), value in values.items():
+            seeds = {seed: value + seed for seed in (-1, 0, 1)}
+            recorded.cells[Key(variant, "test", metric, "post-hoc")] = {"avx2": seeds}
+        write_expected(path, recorded)
         monkeypatch.setattr(report, "expected_json", lambda dataset: path)
 
     return record
+
+
+VOID = ("meta", "link", "img", "br", "hr", "input")
+"""Tags that hold nothing and are not closed."""
 
 
 class Page(HTMLParser):
@@ -105,10 +104,12 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "link", "img", "br"):
+        if tag not in VOID:
             self.open.append(tag)
 
     def handle_endtag(self, tag):
+        if tag in VOID:  # "<img ... />" counts as both
+            return
         assert self.open.pop() == tag, f"</{tag}> closes nothing"
 
     def all(self, tag: str) -> list[dict]:
@@ -208,14 +209,32 @@ def test_numbers_on_the_page_are_those_of_the_files(results):
     assert (results.tables / "main.html").read_text() in text
 
 
+def test_the_page_says_what_its_intervals_cover(results, three_seeds, tmp_path):
+    text, _ = page_of(results)
+    assert text.count("one seed, which support no claim between methods") >= 2
+    shutil.copytree(three_seeds.root, tmp_path / "three")
+    text, _ = page_of(ResultFiles(tmp_path / "three"))
+    assert "over seeds and test videos together (3 seeds" in text and "no claim" not in text
+
+
+def test_claims_stand_on_the_page_with_their_outcome(results, three_seeds, tmp_path):
+    text, _ = page_of(results)
+    assert "Without both interventions fewer answers are right." in text
+    assert "one seed: undecided" in text and ": holds" not in text and ": fails" not in text
+    shutil.copytree(three_seeds.root, tmp_path / "several")
+    text, _ = page_of(ResultFiles(tmp_path / "several"))
+    assert re.search(r"points \[[-+.\d]+, [-+.\d]+\], 3 seeds: (holds|fails|undecided)", text)
+
+
 def test_verdicts_count_what_agrees_and_what_does_not(results, expected):
     content = json.loads(results.run("cra", 2024).scores("test").read_text())
     value = content["rules"]["post-hoc"]["Acc@QA"]
-    expected({("cra", "Acc@QA"): value, ("cra", "mIoU"): 1.0, ("ng", "Acc@QA"): 50.0})
+    expected({("cra", "Acc@QA"): value, ("cra", "mIoU"): 1.0, ("post-hoc", "Acc@QA"): 50.0})
+    shutil.rmtree(results.root / "runs" / "post-hoc")
     text, _ = page_of(results)
-    assert "1 numbers within tolerance, 1 outside,\n1 not run" in text
-    assert '<td class="outside">outside</td>' in text and '<td class="ok">ok</td>' in text
-    assert "Expected but not run: Temp[CLIP] NG." in text
+    assert "0 numbers identical, 1 within the interval,\n1 outside, 1 not run" in text
+    assert '<td class="outside">outside</td>' in text and '<td class="ok">within</td>' in text
+    assert "Expected but not run: Temp[CLIP] PH." in text
 
 
 def test_what_is_missing_is_named(results):

@@ -91,6 +91,47 @@ def test_ablation_is_the_difference_of_the_scores(made_up, reports, scores):
     assert set(found["variant"]) == set(made_up.variants) - {"cra"}
 
 
+def test_intervals_of_several_seeds_include_the_seeds(made_up, three_seeds):
+    scores = tables.read_scores(three_seeds)
+    mine = scores.query("variant == 'cra' and split == 'test' and metric == 'Acc@QA'")
+    assert mine["low"].nunique() == mine["high"].nunique() == 1, "one interval for the variant"
+    assert mine["low"].iloc[0] < mine["value"].mean() < mine["high"].iloc[0]
+    [alone] = (
+        tables.read_scores(made_up.results)
+        .query("variant == 'cra' and split == 'test' and metric == 'Acc@QA'")[["low", "high"]]
+        .to_numpy()
+    )
+    assert mine["value"].max() - mine["value"].min() > 2, "made-up seeds differ"
+    assert mine["high"].iloc[0] - mine["low"].iloc[0] > (alone[1] - alone[0]) / np.sqrt(3)
+    assert tables.interval_table(scores, "test")["seeds"].tolist() == [3, 3]
+
+
+def test_without_scores_by_video_several_seeds_have_no_interval(three_seeds, tmp_path):
+    shutil.copytree(three_seeds.root, tmp_path / "copy")
+    results = ResultFiles(tmp_path / "copy")
+    results.run("cra", 2).video_scores("test").unlink()
+    scores = tables.read_scores(results).query("split == 'test'")
+    assert scores[scores["variant"] == "cra"]["low"].isna().all()
+    assert scores[scores["variant"] != "cra"]["low"].notna().all()
+
+
+def test_paired_differences_resample_seeds_and_videos(made_up, three_seeds):
+    truths = read_truths(made_up.data, "test")
+    reports = tables.read_reports(three_seeds)
+    found = tables.ablation(three_seeds, reports, truths, samples=400)
+    assert found["seeds"].eq(3).all() and set(found["variant"]) == {"no-causal"}
+    value = tables.score_table(reports).query("split == 'test'")
+    means = value.groupby(["variant", "metric"])["value"].mean()
+    for row in found.itertuples():
+        expected = means["no-causal", row.metric] - means["cra", row.metric]
+        assert row.difference == pytest.approx(expected) and row.low < row.difference < row.high
+
+
+def test_one_seed_supports_no_claim():
+    assert "support no claim between methods" in tables.interval_meaning(1)
+    assert "seeds and test videos together (3 seeds" in tables.interval_meaning(3)
+
+
 def test_ablation_without_the_base_is_empty(made_up, reports):
     others = [report for report in reports if report.variant != "cra"]
     truths = read_truths(made_up.data, "test")

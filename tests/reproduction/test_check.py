@@ -1,84 +1,162 @@
-"""Obtained against expected: verdicts, exit status, and what is recorded."""
+"""Obtained against recorded: verdicts, exit status, what is recorded, and wrong files."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from cra_lib.paths import ResultFiles
+from cra_lib.cli import app
+from cra_lib.config import run_config, save_config
+from cra_lib.evaluator.metrics import METRICS
+from cra_lib.evaluator.video_scores import VideoScores, write_video_scores
+from cra_lib.paths import ResultFiles, published_csv
 from cra_lib.records import InputError
+from cra_lib.reproduction import manifest
 from cra_lib.reproduction.check import (
     Cell,
     as_text,
     compare_all,
-    expected_of,
-    read_expected,
-    read_obtained,
-    record_expected,
+    notes,
+    power_text,
+    read_published,
 )
+from cra_lib.reproduction.expected import Key, read_expected
+from cra_lib.reproduction.obtained import read_runs
+from cra_lib.reproduction.record import markdown_table, record
+from cra_lib.reproduction.verdicts import Spread
 
-HEADER = {"dataset": "shapes", "profile": "quick", "provenance": {}}
+SEEDS = (1, 2, 3, 4)
+
+
+def write_run(
+    results: ResultFiles, seed: int, value: float, on: str = "avx2", variant: str = "cra"
+) -> None:
+    """Scores of the test split of one run, with all files that belong to them."""
+    run = results.run(variant, seed)
+    run.root.mkdir(parents=True, exist_ok=True)
+    scores = {"Acc@QA": value, "Acc@GQA": value - 10, "mIoP": 50.0 + seed / 10, "mIoU": 35.0}
+    report = {
+        "header": {"rule": "merged", "questions": 200},
+        "rules": {"post-hoc": dict.fromkeys(scores, 0.0), "merged": scores},
+    }
+    run.scores("test").write_text(json.dumps(report))
+    run.runtime.write_text(json.dumps({"instruction_set": on}))
+    run.predictions("test").write_text(f"{variant} {seed} {value} {on}")
+    generator = np.random.default_rng(seed)
+    sums = 5 * np.clip(generator.normal(value, 10, (40, len(METRICS))), 0, 100)
+    by_video = VideoScores(tuple(map(str, range(40))), np.full(40, 5), sums)
+    write_video_scores(run.video_scores("test"), by_video)
 
 
 @pytest.fixture
 def results(tmp_path) -> ResultFiles:
-    """One variant, two seeds, scores of the test split."""
-    files = ResultFiles(tmp_path / "results")
-    for seed, value in ((1, 70.0), (2, 74.0)):
-        scores = {"Acc@QA": value, "Acc@GQA": 40.0, "mIoP": 50.0, "mIoU": 35.0}
-        report = {
-            "header": {"rule": "merged"},
-            "rules": {"post-hoc": dict.fromkeys(scores, 0.0), "merged": scores},
-            "intervals": {"merged": {"Acc@QA": [value - 5, value + 5]}},
-        }
-        path = files.run("cra", seed).scores("test")
-        path.parent.mkdir(parents=True)
-        path.write_text(json.dumps(report))
+    """One variant, four seeds, on one instruction set."""
+    files = ResultFiles(tmp_path / "results" / "shapes")
+    for seed in SEEDS:
+        write_run(files, seed, 70.0 + seed)
     return files
 
 
-def write_expected(path: Path, results: ResultFiles, **change: float) -> Path:
-    document = expected_of(read_obtained(results, ["test"]), HEADER)
-    for cell in document["cells"]:
-        cell["value"] += change.get(cell["metric"].replace("@", ""), 0.0)
-    record_expected(path, document)
+@pytest.fixture
+def recorded(results, tmp_path, monkeypatch) -> Path:
+    """The file that recording these results leaves, in a repository of its own."""
+    monkeypatch.setenv("CRA_ROOT", str(tmp_path))
+    profiles = tmp_path / "workflow" / "profiles"
+    profiles.mkdir(parents=True)
+    (profiles / "shapes-quick.yaml").write_text("settings: {}\n")
+    path = tmp_path / "results" / "expected" / "shapes.json"
+    record("shapes", [results], path)
     return path
 
 
-def test_seeds_are_averaged_and_the_reported_rule_counts(results):
-    cell = read_obtained(results, ["test"])["cra", "test", "Acc@QA"]
-    assert cell["value"] == 72.0 and cell["rule"] == "merged" and cell["seeds"] == [1, 2]
-    assert cell["interval"] == [67.0, 77.0]
+def compared(results: ResultFiles, path: Path) -> dict[str, Cell]:
+    cells = compare_all("shapes", results, path, path.with_name("none.csv"))
+    return {cell.metric: cell for cell in cells}
 
 
-def test_tolerance_is_half_the_interval_and_three_points_at_least(results, tmp_path):
-    expected = read_expected(write_expected(tmp_path / "expected.json", results))
-    assert expected["cra", "test", "Acc@QA"]["tolerance"] == 5.0
-    assert expected["cra", "test", "mIoU"]["tolerance"] == 3.0
+def test_the_same_runs_again_are_identical(results, recorded):
+    cells = compared(results, recorded)
+    assert {cell.verdict for cell in cells.values()} == {"identical"}
+    cell = cells["Acc@QA"]
+    assert (cell.obtained, cell.runs, cell.seeds) == (72.5, 4, 4)
+    assert cell.known == pytest.approx((72.5, np.std([1, 2, 3, 4], ddof=1), 4))
 
 
-def test_verdicts(results, tmp_path):
-    path = write_expected(tmp_path / "expected.json", results, AccQA=4.9, AccGQA=-3.1)
-    cells = compare_all("shapes", results, path, tmp_path / "none.csv")
-    verdicts = {cell.metric: cell.verdict for cell in cells}
-    assert verdicts == {"Acc@QA": "ok", "Acc@GQA": "outside", "mIoP": "ok", "mIoU": "ok"}
-    assert "outside" in as_text(cells)
+def test_other_predictions_are_within_or_outside(results, recorded):
+    for seed in SEEDS:
+        write_run(results, seed, 71.0 + seed, on="avx512")
+    assert {cell.verdict for cell in compared(results, recorded).values()} == {"within"}
+    for seed in SEEDS:
+        write_run(results, seed, 20.0 + seed, on="avx512")
+    cells = compared(results, recorded)
+    assert cells["Acc@QA"].verdict == cells["Acc@GQA"].verdict == "outside"
+    assert cells["mIoU"].verdict == "within", "equal seeds still leave room for one question"
+
+
+def test_one_new_seed_gets_a_wider_interval_than_four(results, recorded, tmp_path):
+    lone = ResultFiles(tmp_path / "lone")
+    write_run(lone, 9, 73.0)
+    wide, narrow = (compared(r, recorded)["Acc@QA"].interval for r in (lone, results))
+    assert wide[0] < narrow[0] and wide[1] > narrow[1]
+
+
+def test_recording_adds_instruction_sets_and_replaces_seeds(results, recorded, tmp_path):
+    other = ResultFiles(tmp_path / "other")
+    write_run(other, 1, 75.0, on="avx512")
+    record("shapes", [other], recorded)
+    write_run(results, 2, 80.0)
+    expected = record("shapes", [results], recorded)
+    values = expected.cells[Key("cra", "test", "Acc@QA", "merged")]
+    assert values == {"avx2": {1: 71.0, 2: 80.0, 3: 73.0, 4: 74.0}, "avx512": {1: 75.0}}
+    assert read_expected(recorded, "shapes") == expected, "what is read is what was written"
+    assert expected.intervals[Key("cra", "test", "Acc@QA", "merged")] is None, "not all at hand"
+    whole = record("shapes", [results, other], recorded)
+    low, high = whole.intervals[Key("cra", "test", "Acc@QA", "merged")]
+    assert low < 75 < high
+    assert "| `cra` | 4 | 74.6 ± 3.4 [" in markdown_table(whole)
+
+
+def test_the_table_shows_what_is_recorded(results, recorded):
+    cells = list(compared(results, recorded).values())
+    text = as_text(cells)
+    assert text.splitlines()[0].split() == [
+        "variant", "split", "metric", "obtained", "seeds", "recorded", "mean", "sd", "from", "to",
+        "verdict",
+    ]  # fmt: skip
+    assert "identical" in text and " 1.29 " in text
+    assert "4 new seeds, 4 cells" in power_text(read_expected(recorded, "shapes"), 4)
+
+
+def test_seeds_and_splits_without_record_are_named(results, recorded, tmp_path):
+    files = ResultFiles(tmp_path / "new")
+    write_run(files, 7, 73.0)
+    write_run(files, 7, 73.0, variant="ng")
+    run = files.run("cra", 7)
+    run.scores("val").write_text(run.scores("test").read_text())
+    cells = compare_all("shapes", files, recorded, tmp_path / "none.csv")
+    runs = read_runs([files], ("val", "test"))
+    said = " ".join(notes(cells, read_expected(recorded, "shapes"), runs))
+    assert "Seeds that were not recorded, judged as future runs: 7." in said
+    assert "Splits that were not recorded, not judged: val." in said
+    assert "Variants that were not recorded, not judged: ng." in said
+    assert {c.verdict for c in cells if c.split == "val" or c.variant == "ng"} == {"-"}
 
 
 @pytest.mark.parametrize(
-    ("published", "obtained", "expected", "tolerance", "verdict"),
+    ("cell", "verdict"),
     [
-        (18.2, 18.0, None, 2.0, "ok"),
-        (18.2, 12.0, None, 2.0, "outside"),
-        (18.2, 12.0, 12.5, 2.0, "ok"),
-        (None, 12.0, None, None, "-"),
-        (None, None, 12.0, 3.0, "not run"),
+        (Cell("cra", "test", "mIoU", 18.2, 18.0, 1, interval=(16.2, 20.2)), "within"),
+        (Cell("cra", "test", "mIoU", 18.2, 12.0, 1, interval=(16.2, 20.2)), "outside"),
+        (Cell("cra", "test", "mIoU", obtained=12.0, runs=1), "-"),
+        (Cell("cra", "test", "mIoU", known=Spread(12.0, 1.0, 3), seeds=3), "not run"),
+        (Cell("cra", "test", "mIoU", obtained=1.0, runs=1, is_identical=True), "identical"),
     ],
 )
-def test_verdict_of_a_cell(published, obtained, expected, tolerance, verdict):
-    cell = Cell("cra", "test", "mIoU", published, obtained, expected, tolerance)
+def test_verdict_of_a_cell(cell, verdict):
     assert cell.verdict == verdict
 
 
@@ -91,31 +169,100 @@ def test_damaged_scores_are_named(results):
     path = results.run("cra", 1).scores("test")
     path.write_text("{")
     with pytest.raises(InputError, match="scores_test.json: not valid JSON"):
-        read_obtained(results, ["test"])
+        read_runs([results], ["test"])
+    path.write_text("{}")
+    with pytest.raises(InputError, match='it should have "header" and "rules"'):
+        read_runs([results], ["test"])
 
 
-@pytest.mark.parametrize(("change", "status"), [(0.0, 0), (50.0, 3)])
-def test_the_command_ends_with_the_verdict(results, tmp_path, monkeypatch, change, status):
-    from typer.testing import CliRunner
+WRONG = {
+    "{": "not valid JSON",
+    '{"cells": []}': r"format 1, expected 2 .* record the runs again: cra check shapes --record",
+    '{"format": 2, "dataset": "star"}': "holds numbers of 'star', not of 'shapes'",
+    '{"format": 2, "dataset": "shapes", "profile": "quick"}': "damaged .*'cells'",
+}
 
-    from cra_lib.cli import app
 
-    (tmp_path / "results" / "expected").mkdir(parents=True)
-    write_expected(tmp_path / "results" / "expected" / "shapes.json", results, mIoU=change)
-    monkeypatch.setenv("CRA_ROOT", str(tmp_path))
-    done = CliRunner().invoke(app, ["check", "shapes", "--results", str(results.root)])
+@pytest.mark.parametrize("text", WRONG)
+def test_a_wrong_file_of_expected_numbers_is_one_sentence(results, tmp_path, text):
+    path = tmp_path / "expected.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=WRONG[text]):
+        compare_all("shapes", results, path, path)
+
+
+def test_another_profile_is_refused(results, recorded):
+    entry = {"seed": 1, "parameters": {"PROFILE": "paper"}, "commit": None}
+    manifest.record(results.manifest, "03_train", entry)
+    with pytest.raises(InputError, match="records the profile 'quick', but .* come from 'paper'"):
+        compared(results, recorded)
+
+
+def test_other_settings_are_refused(results, recorded):
+    save_config(run_config("shapes", "cra", 3), results.run("cra", 3).config)
+    assert compared(results, recorded)
+    changed = run_config("shapes", "cra", 3, overrides={"train": {"epochs": 2}})
+    save_config(changed, results.run("cra", 3).config)
+    with pytest.raises(InputError, match="seed3/config.yaml has train.epochs = 2"):
+        compared(results, recorded)
+
+
+def test_other_questions_are_refused(results, recorded):
+    path = results.run("cra", 3).scores("test")
+    path.write_text(path.read_text().replace('"questions": 200', '"questions": 90'))
+    with pytest.raises(InputError, match="has 90 questions, the recorded split test 200"):
+        compared(results, recorded)
+
+
+def test_a_run_without_an_instruction_set_is_not_recorded(results, recorded):
+    results.run("cra", 3).runtime.write_text("{}")
+    before = recorded.read_text()
+    with pytest.raises(InputError, match="seed3/runtime.json: no instruction_set"):
+        record("shapes", [results], recorded)
+    assert recorded.read_text() == before
+
+
+@pytest.mark.parametrize(("change", "status"), [(0.0, 0), (-50.0, 3)])
+def test_the_command_ends_with_the_verdict(results, recorded, change, status):
+    for seed in SEEDS:
+        write_run(results, seed, 70.0 + seed + change)
+    done = CliRunner().invoke(app, ["check", "shapes", "--results", str(results.root), "--power"])
     assert done.exit_code == status, done.output
-    assert "within tolerance" in done.output
+    assert f"{2 if change else 0} outside" in done.output and "Smallest drop" in done.output
 
 
-def test_published_numbers_stand_beside_obtained_ones(repository, tmp_path):
+def test_the_command_records_several_folders(results, recorded, tmp_path):
+    other = ResultFiles(tmp_path / "other")
+    write_run(other, 5, 70.0, on="avx512")
+    folders = ["--results", str(results.root), "--results", str(other.root)]
+    done = CliRunner().invoke(app, ["check", "shapes", "--record", *folders])
+    assert done.exit_code == 0, done.output
+    expected = read_expected(recorded, "shapes")
+    assert expected.seeds(Key("cra", "test", "Acc@QA", "merged")) == [1, 2, 3, 4, 5]
+    assert expected.provenance["avx512"]["seeds"] == [5]
+
+
+def test_results_of_another_dataset_are_refused(results, tmp_path):
+    path = results.run("cra", 1).scores("test")
+    path.write_text(path.read_text().replace('"rule"', '"dataset": "shapes", "rule"', 1))
+    with pytest.raises(InputError, match=r"seed1/scores_test.json is about shapes, not star"):
+        compare_all("star", results, tmp_path / "none.json", tmp_path / "none.csv")
+
+
+def test_the_public_val_of_star_is_our_test():
+    numbers = read_published(published_csv(), "star")
+    assert numbers["CRA", "test", "Acc@GQA"] == 26.8 and {key[1] for key in numbers} == {"test"}
+
+
+def test_published_numbers_stand_beside_obtained_ones(tmp_path):
     files = ResultFiles(tmp_path)
     path = files.run("cra", 1).scores("test")
     path.parent.mkdir(parents=True)
     scores = {"Acc@QA": 61.0, "Acc@GQA": 10.0, "mIoP": 28.6, "mIoU": 14.2}
     path.write_text(json.dumps({"header": {"rule": "post-hoc"}, "rules": {"post-hoc": scores}}))
-    published = repository / "results" / "published.csv"
+    published = published_csv()
     cells = compare_all("nextgqa", files, tmp_path / "none.json", published)
     by_metric = {cell.metric: cell for cell in cells}
-    assert by_metric["Acc@QA"].published == 61.1 and by_metric["Acc@QA"].verdict == "ok"
+    assert by_metric["Acc@QA"].published == 61.1 and by_metric["Acc@QA"].verdict == "within"
     assert by_metric["Acc@GQA"].verdict == "outside"
+    assert as_text(cells).splitlines()[0].split()[3] == "published"

@@ -15,6 +15,7 @@ class Item(NamedTuple):
 
     section: str
     caption: str
+    """May hold ``{over}``: what the intervals of this report are over."""
     alt: str = ""
     """Figures: what a reader who cannot see it is told."""
     datasets: tuple[str, ...] = ("shapes", "nextgqa", "star")
@@ -40,7 +41,7 @@ FIGURES = {
     "main_scores": Item(
         "results",
         "Answer accuracy, grounded answer accuracy and mean IoU of every method on the test split. "
-        "Lines are 95 % intervals from resampling videos; the dashed lines are chance (Acc@QA) and "
+        "Lines are 95 % intervals {over}; the dashed lines are chance (Acc@QA) and "
         "the best interval chosen without looking at the video (with CRA's answers).",
         "Three panels of points with interval lines, one row a method: Acc@QA, Acc@GQA and mIoU "
         "on test. The numbers are in the main table.",
@@ -48,8 +49,7 @@ FIGURES = {
     "ablation": Item(
         "results",
         "What each variant gains or loses against CRA on the test split, question by question. "
-        "Lines are paired 95 % intervals from resampling videos; one that crosses zero shows no "
-        "difference.",
+        "Lines are paired 95 % intervals {over}; one that crosses zero shows no difference.",
         "Bars left and right of zero, one row a variant, for Acc@QA, Acc@GQA and mIoU. The "
         "numbers are in the ablation table.",
     ),
@@ -64,7 +64,7 @@ FIGURES = {
         "bias",
         "Every method where answers follow the training bias, follow none, and follow the reversed "
         "bias. Grey lines, named at their ends, are computed answerers that lack the video, all "
-        "but the scene, or time, and know the training bias.",
+        "but the scene, or time, and know the training bias. Lines are 95 % intervals {over}.",
         "Three panels, for Acc@QA, Acc@GQA and mIoU; three groups of points each, for test_iid, "
         "test and test_ood. The numbers are in the bias table.",
         SHAPES,
@@ -205,11 +205,12 @@ TABLES = {
     ),
     "intervals": Item(
         "results",
-        "The three headline scores on the test split with 95 % intervals from resampling videos.",
+        "The three headline scores on the test split with 95 % intervals {over}.",
     ),
     "ablation": Item(
         "results",
-        "Difference to CRA on the test split in percentage points, with paired 95 % intervals.",
+        "Difference to CRA on the test split in percentage points, with paired 95 % intervals "
+        "{over}.",
     ),
     "by_type": Item(
         "results",
@@ -225,7 +226,8 @@ TABLES = {
     ),
     "bias": Item(
         "bias",
-        "Scores by split: bias as trained (test_iid), none (test), reversed (test_ood).",
+        "Scores by split: bias as trained (test_iid), none (test), reversed (test_ood), with 95 % "
+        "intervals {over}.",
         datasets=SHAPES,
     ),
     "references": Item(

@@ -19,8 +19,20 @@ from cra_lib.reporting.looks import BLACK, GREY, in_order, look
 
 
 def mean_scores(scores: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """Value and interval ends averaged over seeds, one row for each combination of ``keys``."""
+    """Value averaged over seeds and interval ends, one row for each combination of ``keys``."""
     return scores.groupby(list(keys), sort=False)[["value", "low", "high"]].mean().reset_index()
+
+
+def say_one_seed(figure: Figure, seeds: int) -> None:
+    """Write above a figure of single seeds what its intervals do not support."""
+    if seeds == 1:
+        note = "one seed: lines cover the test videos alone and support no claim between methods"
+        figure.suptitle(note, fontsize=7, color=GREY)
+
+
+def fewest_seeds(scores: pd.DataFrame) -> int:
+    """Seeds of the variant that has the fewest."""
+    return int(scores.groupby("variant")["seed"].nunique().min()) if len(scores) else 1
 
 
 def draw_interval(axes: Axes, place: float, row, style, upright: bool = True) -> None:
@@ -56,6 +68,7 @@ def score_points(
         axes.set(xlabel=f"{metric} (%)", ylim=(-0.6, len(variants) - 0.4))
         axes.set_xlim(left=0)
         axes.set_yticks(range(len(variants)), [look(variant).label for variant in variants])
+    say_one_seed(figure, fewest_seeds(scores))
     return with_data(figure, means[means.metric.isin(metrics)])
 
 
@@ -77,6 +90,7 @@ def ablation_bars(ablation: pd.DataFrame, metrics: Sequence[str] = HEADLINE) -> 
         axes.set(xlabel=f"{metric}: difference to CRA\n(percentage points)")
         axes.set_yticks(range(len(variants)), [look(variant).label for variant in variants])
         axes.grid(axis="y", visible=False)
+    say_one_seed(figure, int(ablation["seeds"].min()) if len(ablation) else 1)
     return with_data(figure, ablation)
 
 
@@ -113,6 +127,7 @@ def bias_study(
         style = look(variant)
         figure.axes[0].plot([], [], style.marker, color=style.colour, label=style.label)
     figure.legend(loc="outside lower center", ncols=5, columnspacing=1.2)
+    say_one_seed(figure, fewest_seeds(scores))
     return with_data(figure, means)
 
 

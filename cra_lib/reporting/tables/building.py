@@ -85,14 +85,26 @@ def _cell(values: pd.Series) -> float | str:
 
 
 def interval_table(scores: pd.DataFrame, split: str) -> pd.DataFrame:
-    """The headline scores as ``value [low, high]``: averages over seeds of the 95 % intervals."""
+    """Means over seeds as ``value [low, high]``; one seed's intervals are over videos alone."""
     ours = scores[(scores["split"] == split) & scores["metric"].isin(HEADLINE)]
     means = ours.groupby(["variant", "metric"])[["value", "low", "high"]].mean()
     rows = []
     for variant in in_order(ours["variant"]):
         cells = {metric: with_interval(*means.loc[variant, metric]) for metric in HEADLINE}
-        rows.append({"method": look(variant).label, **cells})
-    return pd.DataFrame(rows, columns=["method", *HEADLINE])
+        seeds = ours[ours["variant"] == variant]["seed"].nunique()
+        rows.append({"method": look(variant).label, "seeds": seeds, **cells})
+    return pd.DataFrame(rows, columns=["method", "seeds", *HEADLINE])
+
+
+def interval_meaning(seeds: int) -> str:
+    """What the intervals of a report cover, and what can be claimed from them.
+
+    Args:
+        seeds: of the variant that has the fewest.
+    """
+    if seeds > 1:
+        return f"over seeds and test videos together ({seeds} seeds or more)"
+    return "over the test videos of one seed, which support no claim between methods"
 
 
 def with_interval(value: float, low: float, high: float) -> str:
@@ -128,8 +140,9 @@ def ablation_table(ablation: pd.DataFrame) -> pd.DataFrame:
             if (variant, metric) in found.index:
                 row = found.loc[(variant, metric)]
                 cells[metric] = f"{row.difference:+.1f} [{row.low:+.1f}, {row.high:+.1f}]"
-        rows.append({"method": look(variant).label, **cells})
-    return pd.DataFrame(rows, columns=["method", *HEADLINE])
+        seeds = int(ablation.loc[ablation["variant"] == variant, "seeds"].iloc[0])
+        rows.append({"method": look(variant).label, "seeds": seeds, **cells})
+    return pd.DataFrame(rows, columns=["method", "seeds", *HEADLINE])
 
 
 def bias_table(scores: pd.DataFrame, splits: Sequence[str]) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from cra_lib.evaluator import leaderboard
-from cra_lib.evaluator.comparison import compare
 from cra_lib.evaluator.metrics import (
     METRICS,
     best_overlap,
@@ -18,6 +17,14 @@ from cra_lib.evaluator.metrics import (
     prediction_spans,
     question_scores,
     truth_table,
+)
+from cra_lib.evaluator.scores import check_predictions
+from cra_lib.evaluator.statistics import crossed_differences
+from cra_lib.evaluator.video_scores import (
+    VideoScores,
+    read_video_scores,
+    stack_seeds,
+    video_scores,
 )
 from cra_lib.paths import ResultFiles, RunFiles, require
 from cra_lib.records import InputError, Prediction, Truth, read_json, read_predictions
@@ -35,6 +42,8 @@ class Report(NamedTuple):
     """The span rule that the tables report for this variant."""
     content: dict[str, Any]
     """The score report as `cra_lib.evaluator.scores` documents it."""
+    by_video: Path | None = None
+    """Where its scores lie video by video."""
 
 
 def run_folders(results: ResultFiles) -> Iterator[tuple[str, int, RunFiles]]:
@@ -63,7 +72,8 @@ def read_reports(results: ResultFiles) -> list[Report]:
                 message = f'{path}: no score report; it should have "header" and "rules".'
                 raise InputError(message) from None
             rule = rule if rule in rules else rules[0]
-            reports.append(Report(variant, seed, split, rule, content))
+            by_video = run.video_scores(split)
+            reports.append(Report(variant, seed, split, rule, content, by_video))
     return reports
 
 
@@ -92,17 +102,33 @@ def read_object(path: Path) -> dict[str, Any]:
 def score_table(reports: list[Report]) -> pd.DataFrame:
     """The tidy table of scores by each variant's reported rule: SCORE_COLUMNS, in percent.
 
-    ``low`` and ``high`` are the ends of the 95 % interval, NaN where no bootstrap was asked for.
+    ``low`` and ``high`` are the ends of the 95 % interval of the variant on that split, the same
+    for each of its seeds: over videos where there is one seed, over seeds and videos together where
+    there are several. NaN where no bootstrap was asked for or scores by video are gone.
     """
     rows = []
+    groups: dict[tuple[str, str], list[Report]] = {}
     for report in reports:
-        intervals = report.content.get("intervals", {}).get(report.rule, {})
+        groups.setdefault((report.variant, report.split), []).append(report)
+    intervals = {group: _intervals(members) for group, members in groups.items()}
+    for report in reports:
         scores = report.content["rules"][report.rule]
         for metric in METRICS:
             value = np.nan if scores.get(metric) is None else scores[metric]
-            ends = intervals.get(metric, (np.nan, np.nan))
+            ends = intervals[report.variant, report.split].get(metric, (np.nan, np.nan))
             rows.append((*report[:4], metric, value, *ends))
     return pd.DataFrame(rows, columns=SCORE_COLUMNS)
+
+
+def _intervals(reports: Sequence[Report]) -> dict[str, tuple[float, float]]:
+    """Metric -> 95 % interval of one variant on one split."""
+    if len(reports) == 1:
+        return reports[0].content.get("intervals", {}).get(reports[0].rule, {})
+    paths = [report.by_video for report in reports]
+    if not all(path and path.is_file() for path in paths):
+        return {}
+    found = crossed_differences(*stack_seeds([read_video_scores(path) for path in paths]))
+    return {name: (ends.low, ends.high) for name, ends in zip(METRICS, found, strict=True)}
 
 
 def read_scores(results: ResultFiles) -> pd.DataFrame:
@@ -161,25 +187,29 @@ def ablation(
 ) -> pd.DataFrame:
     """Every variant against ``base``, question by question, on the seeds that both have.
 
-    Columns: variant, metric, difference, low, high (percentage points; means over seeds of the
-    paired bootstrap over videos), p_value (the largest over seeds), seeds.
+    Columns: variant, metric, difference, low, high (percentage points, 95 % intervals over seeds
+    and videos together; over videos alone where ``seeds`` is 1), p_value, seeds.
     """
-    on_split = {(r.variant, r.seed): r.rule for r in reports if r.split == split}
+    rules = {(r.variant, r.seed): r.rule for r in reports if r.split == split}
+
+    def scores_of(variant: str, seed: int) -> VideoScores:
+        said = predictions_of(results, variant, seed, split)
+        check_predictions(said, list(truths.values()))
+        return video_scores(said, truths, rules[variant, seed])
+
     rows = []
-    for (variant, seed), rule in on_split.items():
-        if variant == base or (base, seed) not in on_split:
-            continue
-        sides = [predictions_of(results, name, seed, split) for name in (base, variant)]
-        rules = (on_split[base, seed], rule)
-        for metric, found in compare(*sides, truths, rules, samples)["metrics"].items():
-            rows.append({"variant": variant, "metric": metric, "seeds": seed, **found})
+    for variant in dict.fromkeys(name for name, _ in rules if name != base):
+        seeds = [seed for name, seed in rules if name == variant and (base, seed) in rules]
+        if seeds:
+            ours, questions = stack_seeds([scores_of(variant, seed) for seed in seeds])
+            other, _ = stack_seeds([scores_of(base, seed) for seed in seeds])
+            found = crossed_differences(ours - other, questions, samples)
+            rows += [
+                {"variant": variant, "metric": metric, **change._asdict(), "seeds": len(seeds)}
+                for metric, change in zip(METRICS, found, strict=True)
+            ]
     columns = ["variant", "metric", "difference", "low", "high", "p_value", "seeds"]
-    if not rows:
-        return pd.DataFrame(columns=columns)
-    how = dict.fromkeys(("difference", "low", "high"), "mean")
-    how |= {"p_value": "max", "seeds": "count"}
-    grouped = pd.DataFrame(rows).groupby(["variant", "metric"], sort=False)
-    return grouped.agg(how).reset_index()[columns]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def read_published(path: Path, dataset: str, split: str) -> pd.DataFrame:
