@@ -139,7 +139,7 @@ def _draw_weights(block: SubFigure, case: Case, outcome: str, tall: float, named
     rows = {"truth": (case.truth.segments, TRUTH), "predicted": ([case.span], PREDICTED)}
     draw_spans(lower, rows, case.truth.duration)
     lower.set_xlabel("time (s)")
-    block.supxlabel(f"{outcome.upper()}: {_caption(case)}", fontsize=7.5)
+    block.suptitle(f"{outcome.upper()}: {_caption(case)}", fontsize=7.5)
 
 
 @styled
