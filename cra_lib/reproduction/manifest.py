@@ -33,6 +33,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from cra_lib.data.machine import processor_name
 from cra_lib.paths import atomic
 
 DISTRIBUTIONS = (
@@ -133,16 +134,7 @@ def versions() -> dict[str, str]:
 @cache
 def device() -> dict[str, Any]:
     """Names of the processor and of the first GPU (asked of the driver: torch stays unloaded)."""
-    return {"cpu": _cpu_name(), "gpu": _gpu_name(), "cores": os.cpu_count()}
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    return {"cpu": processor_name(), "gpu": _gpu_name(), "cores": os.cpu_count()}
 
 
 def _gpu_name() -> str | None:

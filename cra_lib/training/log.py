@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from cra_lib.config import RunConfig
+from cra_lib.data.machine import processor_name
 from cra_lib.evaluator.metrics import HEADLINE
 from cra_lib.inference.fabric import Fabric
 from cra_lib.paths import RunFiles, atomic, require
@@ -171,7 +172,7 @@ def write_runtime(path: Path, config: RunConfig, device: torch.device, **facts: 
         "precision": config.train.precision,
         "processes": config.train.devices * config.train.num_nodes,
         "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(device) if is_cuda else platform.machine(),
+        "device": torch.cuda.get_device_name(device) if is_cuda else processor_name(),
         "instruction_set": instruction_set(device),
         "peak_memory_gb": round(peak_memory_gb(device), 3),
         "python": platform.python_version(),

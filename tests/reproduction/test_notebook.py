@@ -109,7 +109,8 @@ def test_a_run_leaves_copy_page_and_manifest(tmp_path):
     page = out.with_suffix(".html").read_text()
     assert "<math" in page and "$code" in page and not re.search(r'<script[^>]*src="http', page)
     entry = read_manifest(manifest)["toy_b"]
-    assert entry["exit_state"] == "ok" and entry["seed"] == 7 and entry["outputs"] == {}
+    assert entry["exit_state"] == "ok" and entry["seed"] == 7
+    assert {Path(path).name for path in entry["outputs"]} == {out.name, "toy_b.html"}
     assert entry["inputs"] and entry["parameters"] == {"NAME": "b", "SEED": 7}
     assert [p.name for p in out.parent.iterdir() if "partial" in p.name] == []
 

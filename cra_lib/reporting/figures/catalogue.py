@@ -144,7 +144,7 @@ FIGURES = {
     "segment_ratios": Item(
         "data",
         "Length of the annotated evidence relative to its video, a panel each split; the dashed "
-        "line is the mean. The axis ends at the longest.",
+        "line is the mean. The axis covers the tenths that occur.",
         "Histograms of segment length over video length under each other, one a split.",
         notebook="01",
     ),

@@ -69,10 +69,13 @@ def segment_ratios(ratios: Mapping[str, Sequence[float]]) -> Figure:
     import seaborn as sns
 
     values = {split: np.clip(np.asarray(found, float), 0, 1) for split, found in ratios.items()}
-    everything = np.concatenate(list(values.values()))
-    # the axis ends at the next full tenth of the longest, so that short evidence fills it
-    top = np.ceil(10 * everything.max() + 1e-9) / 10 if everything.size else 1.0
-    bins = np.linspace(0, min(1.0, top), 31)
+    everything = np.concatenate([*values.values(), []])
+    if not everything.size:
+        return blank()
+    # the axis covers the tenths that occur, so that evidence of one length fills it
+    low = min(0.9, np.floor(10 * everything.min()) / 10)
+    top = max(low + 0.1, np.ceil(10 * everything.max()) / 10)
+    bins = np.linspace(low, top, 31)
     figure = blank(COLUMN, 0.55 + 0.62 * len(values))
     panels = figure.subplots(len(values), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes, (split, found) in zip(panels, values.items(), strict=True):
@@ -81,7 +84,7 @@ def segment_ratios(ratios: Mapping[str, Sequence[float]]) -> Figure:
         axes.axvline(mean, color=BLACK, linestyle="--", linewidth=1)
         note = f"{split}: {len(found):,}, mean {mean:.2f}"
         axes.annotate(note, (0.01, 0.95), xycoords="axes fraction", va="top", fontsize=7)
-        axes.set(xlabel="segment length / video length", ylabel="", xlim=(0, bins[-1]))
+        axes.set(xlabel="segment length / video length", ylabel="", xlim=(bins[0], bins[-1]))
     figure.supylabel("segments (%)", fontsize=8)
     rows = [pd.DataFrame({"split": split, "ratio": found}) for split, found in values.items()]
     return with_data(figure, pd.concat(rows))
