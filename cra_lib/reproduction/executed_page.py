@@ -33,6 +33,18 @@ def write_html(notebook: Path) -> Path:
     return out
 
 
+STYLE = """<style>
+nav[aria-label="Contents"] { max-width: 60rem; margin: 1rem auto; padding: 0 1rem; }
+nav[aria-label="Contents"] a { color: var(--jp-content-link-color, #0969da);
+  text-decoration: underline; }
+nav[aria-label="Contents"] ul { columns: 16rem; }
+.jp-Cell .highlight, .jp-InputArea-editor, .jp-RenderedHTMLCommon, .jp-OutputArea-output,
+.formula { overflow-x: auto; min-width: 0; max-width: 100%; }
+.jp-InputArea, .jp-OutputArea-child, .jp-Cell-inputWrapper { min-width: 0; max-width: 100%; }
+.formula { display: block; }
+</style>
+"""
+"""For a narrow page: what is wider than it scrolls on its own."""
 NEXT = {
     "01_prepare_data": "02_sample_causal_features",
     "03_train": "04_evaluate",
@@ -60,10 +72,10 @@ def with_contents(page: str, cells: Iterable[Any], notebook: Path) -> str:
             if stem.startswith(name):
                 run = stem.removeprefix(name) if follower == "04_evaluate" else ""
                 links.append(f'Next: <a href="{follower}{run}.html">{follower}{run}</a>')
-    around = (
-        '<nav aria-label="Contents" style="max-width: 60rem; margin: 1rem auto; padding: 0 1rem">'
+    shown = (
+        f'{STYLE}<nav aria-label="Contents"><p>{" &middot; ".join(links)}</p>'
+        f"<ul>{''.join(rows)}</ul></nav>"
     )
-    shown = f"{around}<p>{' &middot; '.join(links)}</p><ul>{''.join(rows)}</ul></nav>"
     return re.sub(r"(<main\b[^>]*>)", lambda match: shown + match[1], page, count=1)
 
 
@@ -86,7 +98,8 @@ def _set_formulas_aside(markdown: str, formulas: list[str]) -> str:
         code, block, inline = match.groups()
         if code:
             return code
-        formulas.append(convert(block or inline, display="block" if block else "inline"))
+        formula = convert(block or inline, display="block" if block else "inline")
+        formulas.append(f'<span class="formula">{formula}</span>' if block else formula)
         return f"formula{len(formulas) - 1}token"
 
     pattern = r"(```.*?```|`[^`]*`)|\$\$(.+?)\$\$|\$([^$\n]+?)\$"
