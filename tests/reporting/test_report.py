@@ -149,8 +149,8 @@ def test_links_hold_when_the_folder_is_moved(results, tmp_path, monkeypatch):
     report.write_report("shapes", results)
     moved = ResultFiles(results.root.rename(tmp_path / "elsewhere"))
     for path in (moved.report, *moved.root.glob("pages/*.html")):
-        for tag in Page(path.read_text(encoding="utf-8")).all("a"):
-            address = tag.get("href", "#").partition("#")[0]
+        for link in re.findall(r'<a [^>]*?href="([^"]*)"', path.read_text(encoding="utf-8")):
+            address = link.partition("#")[0]
             if address and "://" not in address and not address.startswith(("data:", "mailto:")):
                 assert (path.parent / address).is_file(), f"{path.name}: dead link {address}"
 
