@@ -160,7 +160,8 @@ def test_attention_without_raw_weights_draws_one_curve(made_up, drawn):
     said = tables.predictions_of(made_up.results, "cra", 2024, "test")
     case = a_case(read_questions(made_up.data.questions("test")), truths, said)
     bare = dataclasses.replace(case.prediction, raw_weights=None)
-    alone = texts(figures.attention_over_time(case._replace(prediction=bare)))
+    bare_case = case._replace(prediction=bare)
+    alone = texts(figures.attention_over_time({"wrong": bare_case}))
     assert "with smoothing" in alone and "without smoothing" not in alone
     assert "without smoothing" in texts(drawn["attention"])
 
