@@ -27,6 +27,9 @@ EXECUTED = (
     "explorer_frames/*",
     "notebooks/*.html",
     "figures/*.pdf",
+    "figures/*.csv",
+    "tables/*.csv",
+    "pages/*.html",
 )
 """What a run leaves that can be read; everything of it is self-contained or lies beside it."""
 LINK = re.compile(r"(```.*?```|`[^`\n]*`)|(!?\[[^\]]*\])\(([^)#\s]+)(#[^)]*)?\)", re.S)
