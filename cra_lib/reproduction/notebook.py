@@ -297,7 +297,7 @@ class _Lines:
         counted = re.search(r"(\d+)\s*/\s*(\d+)", line)
         if not counted:
             return ""
-        now, done, total = time.time(), *map(int, counted.groups())
+        now, (done, total) = time.time(), map(int, counted.groups())
         if self.first is None or done <= self.first[1]:
             self.first = now, done
             return ""
