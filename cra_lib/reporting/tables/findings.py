@@ -50,7 +50,8 @@ def smaller_fall(scores: pd.DataFrame, lead: str, without: str = "no-causal") ->
     )
     needed = [(name, split) for name in (lead, without) for split in ("test_iid", "test_ood")]
     rows = []
-    for metric in HEADLINE if all(name in table for name in needed) else ():
+    scored = table.index.unique("metric") if all(name in table for name in needed) else ()
+    for metric in (metric for metric in HEADLINE if metric in scored):
         seeds = table.loc[metric, needed].dropna()
         falls = {
             name: seeds[name, "test_iid"] - seeds[name, "test_ood"] for name in (lead, without)
