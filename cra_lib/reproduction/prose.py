@@ -68,8 +68,8 @@ def scores_text(expected: Expected, variant: str, split: str = "test") -> str:
 def typed_comparisons(text: str) -> list[str]:
     """Comparisons whose numbers stand outside of marked places and tables of results.
 
-    A study (``<!-- study -->`` to ``<!-- /study -->``) was measured once, on the way to a decision, and
-    says so with its n; nothing later is held against it.
+    A study (``<!-- study -->`` to ``<!-- /study -->``) was measured once, on the way to a
+    decision, and says so with its n; nothing later is held against it.
     """
     outside = re.sub(r"<!-- study -->.*?<!-- /study -->", "", PLACE.sub("", text), flags=re.S)
     outside = re.sub(r"<!-- results:begin -->.*?<!-- results:end -->", "", outside, flags=re.S)
