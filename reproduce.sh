@@ -16,12 +16,16 @@ usage() {
 ./reproduce.sh --help                this text
 
 Options of a reproduction
-  --profile quick|paper   small or full size (shapes: quick; nextgqa, star: paper)
+  --profile quick|paper   small or full size (shapes: quick; nextgqa, star: paper), or a YAML file
   --variants A,B          which models, such as cra,ng+,no-gsg (default: the profile's)
   --seeds 1,2             which seeds (default: the profile's)
   --cores N               CPU cores to use (default: all)
   --data DIR              folder of the datasets, or of this dataset (default: data)
   --results DIR           where the products go (default: results/DATASET)
+  --train-from nextoe     NExT-GQA: build training questions from the open-ended edition
+  --weights FOLDER        weights of the frame encoder, where features are extracted
+  --set SECTION.NAME=VALUE  a setting for all runs; may be repeated. The results go to a folder
+                          named after the settings unless --results says where
   --force                 run every stage again
   --executor NAME         Snakemake executor, such as slurm (default: this machine)
   --dry-run               show the plan and stop
@@ -31,8 +35,9 @@ Exit status
   3 numbers outside their interval (check)   4 a kernel died, most often for want of memory
 
 Environment: an active one (venv or conda) that satisfies pyproject.toml is used as it is. Else
-conda, mamba or micromamba makes .conda from environment.yml; else python3 makes .venv from
-requirements.lock. CRA_ENV=venv or CRA_ENV=conda chooses. Once made, no network is needed.
+conda, mamba or micromamba makes .conda with the Python of environment.yml; else python3 makes
+.venv. Both then get the packages of requirements.lock, the versions that were tested, each
+compared with its hash. CRA_ENV=venv or CRA_ENV=conda chooses. Once made, no network is needed.
 TEXT
 }
 
@@ -56,7 +61,7 @@ if [[ $command == reproduce ]]; then
         case "${word%%=*}" in
             -h | --help) usage; exit 0 ;;
             --profile | --variants | --seeds | --cores | --data | --results | --force) ;;
-            --executor | --dry-run) ;;
+            --executor | --dry-run | --train-from | --weights | --set) ;;
             -*) refuse "unknown option '$word'" ;;
         esac
     done
@@ -79,27 +84,35 @@ find_python() {
 }
 
 make_conda() {
-    say "making .conda from environment.yml with $1 (several minutes, 8 GB)"
+    say "making .conda with $1, then installing requirements.lock (some minutes, 8 GB)"
     "$1" env create --yes --quiet --prefix .conda --file environment.yml </dev/null >&2 &&
-        .conda/bin/python -m pip install --quiet --no-deps --no-build-isolation -e . >&2
+        install_lock .conda/bin/python
 }
 
 make_venv() {
     local python
     python=$(find_python) || exit 2
-    say "making .venv with $python (about a minute, 7 GB)"
+    say "making .venv with $python, then installing requirements.lock (about a minute, 7 GB)"
     "$python" -m venv .venv || refuse "$python cannot make a venv (apt install python3-venv)"
-    if .venv/bin/python -m pip install --quiet uv >&2; then
-        install_with_uv && return
-    fi
-    say "uv could not do it; falling back to pip (some minutes)"
-    .venv/bin/python -m pip install --quiet -r requirements.lock >&2 &&
-        .venv/bin/python -m pip install --quiet --no-deps -e . >&2
+    install_lock .venv/bin/python
 }
 
-install_with_uv() {
-    local uv=(.venv/bin/python -m uv pip install --quiet --python .venv/bin/python)
-    "${uv[@]}" -r requirements.lock >&2 && "${uv[@]}" --no-deps -e . >&2
+# Everything that the lock lists and nothing else; a file whose hash differs is refused.
+install_lock() {
+    local one=(-m pip install --quiet --require-hashes --no-deps)
+    if "$1" "${one[@]}" -r <(lock_entry uv) >&2; then
+        "$1" -m uv pip install --quiet --python "$1" --require-hashes --no-deps \
+            -r requirements.lock >&2 || return 1
+    else
+        say "uv could not be had; going on with pip (some minutes)"
+        "$1" "${one[@]}" -r requirements.lock >&2 || return 1
+    fi
+    "$1" -m pip install --quiet --no-deps --no-build-isolation -e . >&2
+}
+
+# One package of the lock, with its hashes.
+lock_entry() {
+    awk -v name="$1==" 'index($0, name) == 1 {on = 1} on {print} on && !/\\$/ {exit}' requirements.lock
 }
 
 find_conda() {

@@ -7,13 +7,16 @@ Only the assemblers (`model.build_model`, `training.fit`, `evaluation.predict`, 
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from cra_lib.datasets import DATASETS
 from cra_lib.evaluator.metrics import HEADLINE
 from cra_lib.evaluator.spans import RULES
 from cra_lib.records import InputError, one_of
@@ -57,7 +60,7 @@ class CausalConfig(Section):
     """K, clusters per modality."""
     batch_size: int = Field(4096, ge=1)
     """Rows that k-means holds at a time; only the rounding of the centres depends on it."""
-    seed: int = 43
+    seed: int = Field(43, ge=0, lt=2**32)
     """Seed of both clusterings (the release's)."""
 
 
@@ -208,11 +211,11 @@ class SpanConfig(Section):
 class RunConfig(Section):
     """All settings of one training run; saved beside its results as config.yaml."""
 
-    dataset: str = "shapes"
+    dataset: Annotated[str, AfterValidator(one_of(DATASETS))] = "shapes"
     """shapes, nextgqa or star."""
-    variant: str = "cra"
+    variant: Annotated[str, AfterValidator(lambda name: check_variant(name))] = "cra"
     """A name of VARIANTS."""
-    seed: int = 2024
+    seed: int = Field(2024, ge=0, lt=2**32)
     """Seed of everything random in training."""
     data: DataConfig = DataConfig()
     causal: CausalConfig = CausalConfig()
@@ -221,6 +224,7 @@ class RunConfig(Section):
     span: SpanConfig = SpanConfig()
 
 
+MACHINE = {"accelerator", "threads", "tensorboard"}  # where a run computes, not what
 _RELEASED = {
     "model": {
         "text_pooling": "padded", "question_stage_query": "question", "grounding": "released",
@@ -282,8 +286,6 @@ def check_variant(name: str) -> str:
     """The name itself, or an InputError that lists the variants and the nearest one."""
     if name in VARIANTS:
         return name
-    from difflib import get_close_matches
-
     near = get_close_matches(name, VARIANTS, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     raise InputError(f"Unknown variant {name!r}{hint} The variants are: {', '.join(VARIANTS)}.")
@@ -298,13 +300,11 @@ def read_profile(path: Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) or "none"
-        raise InputError(
-            f"No profile {path.stem!r} in {path.parent}; the profiles there are: {known}."
-        )
+        raise InputError(f"No profile {path.stem!r} in {path.parent}; those there are: {known}.")
     try:
         profile = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML ({error}).") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not plain YAML ({' '.join(str(error).split()):.200}).") from None
     if not isinstance(profile, dict):
         raise InputError(f"{path}: expected settings by section, got {type(profile).__name__}.")
     return profile
@@ -321,7 +321,7 @@ def run_config(
     """The settings of one run: defaults, then profile, then variant, then overrides, by section.
 
     Args:
-        profile: section -> settings, as under ``settings`` of a profile's YAML.
+        profile: section -> settings, as in a profile's YAML.
         overrides: section -> settings that win over everything; values of None are ignored.
 
     Raises:
@@ -333,8 +333,9 @@ def run_config(
         for section, values in (overrides or {}).items()
     }
     sections = _merge(profile or {}, VARIANTS[variant], given)
+    names = {"dataset": dataset, "variant": variant, "seed": seed}
     try:
-        return RunConfig(dataset=dataset, variant=variant, seed=seed, **sections)
+        return RunConfig.model_validate({**sections, **names})
     except ValidationError as error:
         raise InputError(_explain(error)) from None
 
@@ -345,17 +346,16 @@ def _explain(error: ValidationError) -> str:
     name = ".".join(str(part) for part in problem["loc"]) or "settings"
     if problem["type"] == "extra_forbidden":
         return f"Unknown setting {name!r}; see cra_lib/config.py for the names."
-    return f"Setting {name!r}: {problem['msg']} (got {problem['input']!r})."
+    return f"Setting {name!r}: {problem['msg']} (got {reprlib.repr(problem['input'])})."
 
 
 def save_config(config: RunConfig, path: Path) -> None:
     """Write the settings as YAML, every value spelt out."""
-    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-    path.write_text(text, encoding="utf-8")
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), "utf-8")
 
 
+# Settings that are no more; the config.yaml of an older run may still name them.
 _RETIRED = (("data", "num_frames"), ("causal", "n_init"), ("train", "strategy"))
-"""Settings that are no more; the config.yaml of an older run may still name them."""
 
 
 def load_config(path: Path) -> RunConfig:
@@ -365,6 +365,6 @@ def load_config(path: Path) -> RunConfig:
         if isinstance(given.get(section), dict):
             given[section].pop(name, None)
     try:
-        return RunConfig(**given)
+        return RunConfig.model_validate(given)
     except ValidationError as error:
         raise InputError(f"{path}: {_explain(error)}") from None

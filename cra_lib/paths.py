@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -125,6 +126,10 @@ class RunFiles:
         return self.root / f"scores_by_video_{split}.csv"
 
 
+RUN_NAME = re.compile(r"[a-z][\w+-]*(@[\w.,=+-]+)?", re.ASCII)
+"""A variant, or one with settings of its own: ``cra@train.epochs=3``."""
+
+
 @dataclass(frozen=True)
 class ResultFiles:
     """The products of one dataset: ``results/<dataset>``, or a folder that the caller chose."""
@@ -132,6 +137,13 @@ class ResultFiles:
     root: Path
 
     def run(self, variant: str, seed: int) -> RunFiles:
+        """The folder of one run.
+
+        Raises:
+            InputError: a name or seed that would lead to another place.
+        """
+        if not RUN_NAME.fullmatch(str(variant)) or not str(seed).isdecimal():
+            raise InputError(f"{variant!r}, seed {seed!r}: not the name of a run, such as 'cra'.")
         return RunFiles(self.root / "runs" / variant / f"seed{seed}")
 
     @property

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import json
 import re
 import subprocess
 import sys
 import tomllib
+import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -148,14 +152,87 @@ def requirements() -> dict[str, str]:
     return dict(re.fullmatch(r"([\w.-]+)(.*)", line).groups() for line in wanted)
 
 
-def test_conda_has_the_same_ranges():
+def test_conda_makes_the_interpreter_and_nothing_else():
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
-    [pip] = [entry["pip"] for entry in conda if isinstance(entry, dict)]
-    lines = [entry for entry in conda if isinstance(entry, str)] + pip
-    have = dict(re.fullmatch(r"([\w.-]+)(.*)", line).groups() for line in lines)
-    names = {"torch": "pytorch", "huggingface-hub": "huggingface_hub"}
-    for name, ranges in requirements().items():
-        assert have.get(names.get(name, name)) == ranges, f"{name} differs in environment.yml"
+    assert [re.match(r"\w+", entry)[0] for entry in conda] == ["python", "pip"]
+    assert re.fullmatch(r"python=3\.1[123]", conda[0])
+
+
+IMPORTED_AS = {"pytorch-lightning": "lightning", "griffelib": "mkdocstrings-python"}
+"""Distribution that brings a module -> the declared one that always brings it."""
+RUN_NOT_IMPORTED = {
+    "ipykernel", "ipywidgets", "jupyterlab", "nbstripout", "pre-commit", "pytest-cov",
+    "pytest-xdist", "ruff", "snakemake", "snakemake-executor-plugin-slurm", "tensorboard", "uv",
+    "beartype", "mkdocs-material", "mkdocstrings",
+}  # fmt: skip
+"""Declared tools: started, or looked up by others under their name, but never imported."""
+
+
+def imported_modules() -> set[str]:
+    sources = [p.read_text("utf-8") for d in ("cra_lib", "tests", "scripts", "workflow")
+               for p in (ROOT / d).rglob("*.py")]  # fmt: skip
+    for path in ROOT.glob("notebooks/*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        sources += ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+    found = set()
+    for node in (node for source in sources for node in ast.walk(ast.parse(source))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add(node.module)
+    ours = {p.stem for d in ("workflow", "tests/stress") for p in (ROOT / d).glob("*.py")}
+    ours |= {"cra_lib", "tests"}
+    return {name.partition(".")[0] for name in found} - sys.stdlib_module_names - ours
+
+
+def test_what_is_imported_is_declared_and_the_other_way_round():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    declared = {re.match(r"[\w.-]+", line)[0] for group in groups for line in group}
+    bringers = metadata.packages_distributions()
+    used = set()
+    for module in imported_modules():
+        names = {name.lower().replace("_", "-") for name in bringers.get(module, [module])}
+        names |= {IMPORTED_AS[name] for name in names if name in IMPORTED_AS}
+        assert names & declared, f"{module} is imported, but not declared in pyproject.toml"
+        used |= names
+    assert declared - used == RUN_NOT_IMPORTED, "declared, but nobody uses it"
+
+
+def test_every_package_of_the_lock_has_hashes():
+    text = (ROOT / "requirements.lock").read_text()
+    entries = re.split(r"\n(?=\w)", re.sub(r"^#.*\n", "", text, flags=re.M))
+    assert len(entries) > 100
+    for entry in entries:
+        head, *hashes = [line.strip().removesuffix(" \\") for line in entry.strip().splitlines()]
+        assert hashes, f"{head} has no hash"
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", line) for line in hashes), head
+
+
+def test_a_package_with_another_hash_is_refused(tmp_path):
+    """With the options of reproduce.sh, and a wheel that is made here."""
+    wheel = tmp_path / "tiny-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tiny.py", "")
+        about = "tiny-1.0.dist-info"
+        archive.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n"
+                         "Root-Is-Purelib: true\n")  # fmt: skip
+        archive.writestr(f"{about}/RECORD", "tiny.py,,\n")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    flipped = digest[:-1] + ("0" if digest[-1] != "0" else "1")
+    script = (ROOT / "reproduce.sh").read_text()
+    options = re.search(r"local one=\(-m (pip install .*?)\)", script)[1].split()
+    assert "--require-hashes" in options
+    for number, (value, status) in enumerate(((digest, 0), (flipped, 1))):
+        lock = tmp_path / f"lock{number}"
+        lock.write_text(f"tiny==1.0 --hash=sha256:{value}\n")
+        command = [sys.executable, "-m", *options, "--no-index", "--find-links", str(tmp_path)]
+        command += ["--target", str(tmp_path / f"made{number}"), "-r", str(lock)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == status, done.stderr
+        assert (tmp_path / f"made{number}" / "tiny.py").exists() == (status == 0)
+    assert "hash" in done.stderr.lower()
 
 
 def test_the_lock_satisfies_the_ranges():

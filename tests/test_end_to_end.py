@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from cra_lib.reproduction import make_plan, run_plan
+from cra_lib.reproduction.run import waiting_jobs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -123,3 +124,42 @@ def test_pages_are_whole_on_a_telephone_wherever_they_lie(clone, narrow, wider_t
             is_there = target.exists() and (address or not anchor or unquote(anchor) in named)
             assert is_there or page.name == "explorer.html" and anchor, f"{page.name}: {link}"
     narrow.get_log("browser")  # the explorer's videos have not moved along, and it says so
+
+
+def test_an_experiment_leaves_the_table_alone(clone, monkeypatch):
+    """The README's own experiment: a folder and a row beside the table, nothing to make again."""
+    from typer.testing import CliRunner
+
+    from cra_lib.cli import app
+    from cra_lib.reporting.tables import read_scores
+
+    plan, _ = clone
+    before = read_scores(plan.results)
+    words = ["train", "shapes", "--variant", "no-causal", "--set", "model.heads=4"]
+    done = CliRunner().invoke(app, [*words, "--max-steps", "2"])
+    assert done.exit_code == 0, done.output
+    name = "no-causal@model.heads=4,train.max_steps=2"
+    after = read_scores(plan.results)
+    assert set(after["variant"]) == {*before["variant"], name}
+    assert after[after["variant"] != name].reset_index(drop=True).equals(before)
+    assert dict(waiting_jobs(plan, plan.save())) == {"figures": 1, "report": 1}
+    assert plan.not_as_planned() == []
+
+
+def test_one_byte_of_a_real_run_is_noticed(clone):
+    plan, _ = clone
+    run = plan.results.run("cra", 2024)
+    kept = [
+        run.weights, run.config, run.history, run.root / "config.json", run.scores("test"),
+        run.predictions("val"), plan.data.features("shapes-clip", "test"),
+        plan.data.visual_confounders, next((plan.data.root / "videos").glob("*.mp4")),
+        plan.results.data_card, next(plan.results.figures.glob("*.png")),
+    ]  # fmt: skip
+    for path in kept:
+        good = path.read_bytes()
+        bad = bytearray(good)
+        bad[len(bad) // 2] ^= 1
+        path.write_bytes(bad)
+        assert any(path.name in r for _, reasons in plan.not_as_planned() for r in reasons), path
+        path.write_bytes(good)
+    assert plan.not_as_planned() == []

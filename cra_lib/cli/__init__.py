@@ -47,6 +47,10 @@ def main() -> None:
     except InputError as error:
         print(f"cra: {error}", file=sys.stderr)
         sys.exit(2)
+    except SyntaxError as error:  # somebody is editing the library
+        print(f"cra: {error.filename}, line {error.lineno}: {error.msg}; correct it.",
+              file=sys.stderr)  # fmt: skip
+        sys.exit(2)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(

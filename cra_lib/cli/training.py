@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cra_lib.datasets import dataset_named
 from cra_lib.inference.settings import label_of, parse_settings
+from cra_lib.paths import DataFiles, ResultFiles, RunFiles
 from cra_lib.records import InputError
+
+if TYPE_CHECKING:
+    from cra_lib.config import RunConfig
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +39,10 @@ def train(
     dataset: Annotated[str, typer.Argument(help="shapes, nextgqa or star.")],
     variant: Annotated[str, typer.Option(help="A row of the paper's tables, such as cra.")] = "cra",
     seed: Annotated[int, typer.Option(help="Seed of everything random in training.")] = 2024,
-    profile: Annotated[str, typer.Option(help="Settings: quick, paper, or a YAML file.")] = "quick",
+    profile: Annotated[
+        str | None,
+        typer.Option(help="quick, paper, or a YAML file; default: as last reproduced."),
+    ] = None,
     data_dir: DataDir = None,
     results_dir: Annotated[
         Path | None, typer.Option("--results", help="Default: results/<dataset>.")
@@ -44,23 +53,46 @@ def train(
         typer.Option("--set", help="section.name=value, such as train.epochs=3; repeatable."),
     ] = None,
     fresh: Annotated[bool, typer.Option(help="Forget an unfinished run.")] = False,
+    score: Annotated[bool, typer.Option(help="Predict and score it, too.")] = True,
 ) -> None:
-    """Train one model; a run that was killed goes on where it was."""
-    from cra_lib.paths import data_files, result_files
-    from cra_lib.reproduction.workspace import resolve_config
+    """Train one model and score it; a run that was killed goes on where it was.
+
+    With settings that are not those of ./reproduce.sh the run gets a folder and, in the next
+    report, a row of its own, named after them.
+    """
+    from cra_lib.reproduction.planning import job_of
+    from cra_lib.reproduction.products import recorded
+    from cra_lib.reproduction.workspace import find_workspace, usual_profile
 
     overrides = parse_settings(settings or [])
     if max_steps is not None:
         overrides.setdefault("train", {})["max_steps"] = max_steps
-    config = resolve_config(dataset, profile, variant, seed, overrides)
-    run = result_files(dataset, results_dir).run(variant, seed)
+    profile = profile or usual_profile(dataset, results_dir)
+    work = find_workspace(
+        dataset, profile, data_dir, results_dir, variant, seed, overrides=overrides
+    )
     from cra_lib.training import fit
 
     try:
-        fit(config, data_files(dataset, data_dir), run, fresh=fresh)
+        with recorded(job_of("train", work)) if is_first_process() else nullcontext():
+            fit(work.config, work.data, work.run, fresh=fresh)
     except FloatingPointError as error:
         print(f"cra: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
+    if not is_first_process():
+        return
+    print(f"Trained: {work.run.root}")
+    if score:
+        evaluated = dataset_named(dataset).evaluated
+        there = [s for s in evaluated if work.data.features(work.config.data.encoder, s).exists()]
+        with recorded(job_of("evaluate", work)):
+            _predict_splits(work.run, work.data, there, None, score=True)
+
+
+def is_first_process() -> bool:
+    """Whether this is the process of several (Fabric's, torchrun's, SLURM's) that leaves files."""
+    ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+    return not any(int(os.environ.get(name) or 0) for name in ranks)
 
 
 def predict(
@@ -73,12 +105,12 @@ def predict(
     score: Annotated[bool, typer.Option(help="Score the predictions, too.")] = True,
 ) -> None:
     """Predict with a trained model, and score what it says."""
-    from cra_lib.evaluator.metrics import HEADLINE
-    from cra_lib.inference.predict import predict_run, run_settings, score_run
-    from cra_lib.paths import RunFiles, data_files
+    from cra_lib.inference.predict import run_settings
+    from cra_lib.paths import data_files
 
     run = RunFiles(run_dir)
-    dataset = dataset_named(run_settings(run).dataset)
+    config = run_settings(run)
+    dataset = dataset_named(config.dataset)
     data = data_files(dataset.name, data_dir)
     chosen = split or [name for name in dataset.splits if data.segments(name).exists()]
     if unknown := [name for name in chosen if name not in dataset.splits]:
@@ -86,7 +118,29 @@ def predict(
             f"{dataset.name} has no split {unknown[0]!r}; "
             f"its splits are {', '.join(dataset.splits)}."
         )
-    for name in chosen:
+    as_trained = precision in (None, config.train.precision)
+    with _predicting(config, data, run) if as_trained else nullcontext():
+        _predict_splits(run, data, chosen, precision, score=score)
+
+
+def _predicting(config: RunConfig, data: DataFiles, run: RunFiles) -> AbstractContextManager[None]:
+    """A record of the predictions, where the run lies in a folder of results."""
+    from cra_lib.reproduction.planning import job_of
+    from cra_lib.reproduction.products import recorded
+    from cra_lib.reproduction.workspace import Workspace
+
+    runs = run.root.resolve().parent.parent
+    if runs.name != "runs":
+        return nullcontext()
+    return recorded(job_of("evaluate", Workspace(config, data, ResultFiles(runs.parent), run)))
+
+
+def _predict_splits(
+    run: RunFiles, data: DataFiles, splits: list[str], precision: str | None, *, score: bool
+) -> None:
+    from cra_lib.inference.predict import predict_run, score_run
+
+    for name in splits:
         predictions = predict_run(run, data, name, precision=precision)
         print(f"{run.predictions(name)}: {len(predictions)} questions")
         if score and data.segments(name).exists():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cra_lib.datasets import DATASETS, dataset_named
+from cra_lib.inference.settings import parse_settings
 from cra_lib.paths import ResultFiles, result_files
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def reproduce(
     dataset: Dataset = "shapes",
-    profile: Annotated[str | None, typer.Option(help="quick or paper.")] = None,
+    profile: Annotated[str | None, typer.Option(help="quick, paper, or a YAML file.")] = None,
     variants: Annotated[str | None, typer.Option(help="Names, separated by commas.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Numbers, separated by commas.")] = None,
     cores: Annotated[int | None, typer.Option(help="CPU cores to use; default all.")] = None,
@@ -36,6 +38,16 @@ def reproduce(
     results: Results = None,
     force: Annotated[bool, typer.Option("--force", help="Run every stage again.")] = False,
     executor: Annotated[str, typer.Option(help="Snakemake executor, such as slurm.")] = "local",
+    train_from: Annotated[
+        str | None, typer.Option(help="nextgqa: official, or nextoe to build training questions.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Weights of the frame encoder.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="section.name=value for all runs; repeatable."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,
 ) -> None:
     """Run every stage that is stale, from the data to the report.
@@ -54,6 +66,9 @@ def reproduce(
         results=results,
         force=force,
         executor=executor,
+        train_from=train_from,
+        weights=weights,
+        settings=parse_settings(settings or []),
     )
     raise typer.Exit(run_plan(plan, _say, dry_run=dry_run))
 
@@ -91,9 +106,13 @@ def notebook(
         CellFailed,
         KernelDied,
         copy_name,
+        declared_parameters,
         parse_parameters,
         run_notebook,
     )
+    from cra_lib.reproduction.planning import notebook_job
+    from cra_lib.reproduction.processes import die_with_leader, job_mark
+    from cra_lib.reproduction.products import recorded
 
     source = Path(name)
     if source.suffix != ".ipynb":
@@ -103,18 +122,23 @@ def notebook(
     out = out or results.notebooks / copy_name(source, values)
     label, started = out.stem, time.time()
     inputs, made = _split_files(files or [])
+    defaults = {name: each.default for name, each in declared_parameters(source).items()}
+    job = notebook_job(source, defaults | values)
+    record = recorded(job, [out, out.with_suffix(".html")]) if job else nullcontext()
+    die_with_leader()
     _say(f"{label}: started")
     try:
-        run_notebook(
-            source,
-            out,
-            values,
-            manifest_path=results.manifest,
-            inputs=inputs,
-            outputs=made,
-            html=html,
-            say=lambda line: _say(f"{label}: {line}"),
-        )
+        with job_mark(results.root / ".workflow", label), record:
+            run_notebook(
+                source,
+                out,
+                values,
+                manifest_path=results.manifest,
+                inputs=inputs,
+                outputs=made,
+                html=html,
+                say=lambda line: _say(f"{label}: {line}"),
+            )
     except (CellFailed, KernelDied) as problem:
         typer.echo(f"{label}: {problem.exit_state}. {problem}", err=True)
         raise typer.Exit(problem.exit_code) from None
@@ -149,12 +173,14 @@ def check(
 ) -> None:
     """Compare the obtained numbers with the recorded seeds, or with the published numbers.
 
-    Exit status: 0 all as expected, 2 nothing to compare, 3 a number outside.
+    Exit status: 0 all as expected, 2 nothing to compare or a run that cannot be used, 3 a number
+    outside.
     """
     from cra_lib.paths import expected_json, published_csv
     from cra_lib.reproduction import check as checks
     from cra_lib.reproduction.expected import read_expected
     from cra_lib.reproduction.obtained import read_runs
+    from cra_lib.reproduction.runs import unusable_runs
 
     entry = dataset_named(dataset)
     folders = [result_files(dataset, folder) for folder in results or [None]]
@@ -168,10 +194,13 @@ def check(
         _say(note)
     if power and expected is not None:
         _say("\n" + checks.power_text(expected, max((cell.runs for cell in cells), default=1)))
+    reasons = [reason for folder in folders for reason in unusable_runs(folder)]
+    for reason in reasons:
+        _say(reason)
     broken = _check_claims(dataset, folders, expected)
     counts = {verdict: sum(c.verdict == verdict for c in cells) for verdict in checks.VERDICTS}
     _say("\n" + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
-    raise typer.Exit(3 if counts["outside"] or broken else 0)
+    raise typer.Exit(3 if counts["outside"] or broken else 2 if reasons else 0)
 
 
 def _check_claims(dataset: str, folders: list[ResultFiles], expected: Expected | None) -> bool:
@@ -239,6 +268,11 @@ def _record(dataset: str, folders: list[ResultFiles], path: Path, profile: str |
 def report(dataset: Dataset = "shapes", results: Results = None) -> None:
     """Write the report: one self-contained page with tables, figures and verdicts."""
     from cra_lib.reporting.report import write_report
+    from cra_lib.reproduction.plan import read_plan
+    from cra_lib.reproduction.products import recorded
 
     files = result_files(dataset, results)
-    _say(f"Report: {write_report(dataset, files)}")
+    plan = read_plan(files)
+    job = plan.job("report") if plan else None
+    with recorded(job) if job else nullcontext():
+        _say(f"Report: {write_report(dataset, files)}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from cra_lib.data.download import readable, sha256
+from cra_lib.data.nextgqa import PUBLISHED_FEATURES
 from cra_lib.datasets import SourceFile, dataset_named
 from cra_lib.paths import DataFiles
 from cra_lib.video.encoders import hub_folder
@@ -52,7 +53,7 @@ def examine(dataset: str, files: DataFiles) -> list[Finding]:
 
 
 def _file(source: SourceFile, root: Path) -> Finding:
-    path = root / source.path
+    path = _where(root, source.path)
     return Finding(
         name=source.path,
         status=_status(source, path),
@@ -62,6 +63,15 @@ def _file(source: SourceFile, root: Path) -> Finding:
         without=source.without,
         required=source.required,
     )
+
+
+def _where(root: Path, name: str) -> Path:
+    """Where a file lies: features also as their authors publish them."""
+    place = root / name
+    if not place.exists() and name.startswith("video_feature/clip-vit-l14/"):
+        published = (root / p.format(split=place.stem) for p in PUBLISHED_FEATURES)
+        return next(filter(Path.is_file, published), place)
+    return place
 
 
 def _status(source: SourceFile, path: Path) -> Status:

@@ -219,7 +219,7 @@ def _bad_videos(bad: Mapping[str, str]) -> str:
     first = next(iter(bad.values())).rstrip(".")
     return (
         f"{len(bad)} of STAR's videos cannot be used, the first because: {first}. Put Charades' "
-        "480p videos into videos/, or pass --skip-bad to leave their questions out."
+        "480p videos into videos/, or let `cra prepare star --skip-bad` leave their questions out."
     )
 
 

@@ -9,9 +9,6 @@ import yaml
 
 from cra_lib.records import InputError
 
-MAY_DIFFER = {"accelerator", "threads", "tensorboard"}
-"""Settings that do not change what a run is, only where and how loudly it computes."""
-
 
 class Change(NamedTuple):
     """One setting that two runs do not share."""
@@ -25,17 +22,19 @@ class Change(NamedTuple):
 def first_difference(
     saved: Mapping[str, Any], asked: Mapping[str, Any], prefix: str = ""
 ) -> Change | None:
-    """The first setting in which saved settings differ from those asked for; MAY_DIFFER aside.
+    """The first setting in which saved settings differ from those asked for; MACHINE aside.
 
     Args:
         saved: section -> settings, as `RunConfig.model_dump` writes them.
     """
+    from cra_lib.config import MACHINE  # commands that only parse settings start without it
+
     for name, value in asked.items():
         old = saved.get(name)
         if isinstance(value, Mapping) and isinstance(old, Mapping):
             if found := first_difference(old, value, f"{prefix}{name}."):
                 return found
-        elif old != value and name not in MAY_DIFFER:
+        elif old != value and name not in MACHINE:
             return Change(f"{prefix}{name}", old, value)
     return None
 

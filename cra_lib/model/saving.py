@@ -14,17 +14,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from cra_lib.config import ModelConfig
 from cra_lib.paths import atomic, require
-from cra_lib.records import InputError
+from cra_lib.records import InputError, read_json
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 KNOWN_FILES = KNOWN, FAMILIAR = "known.json", "known.safetensors"
@@ -32,6 +33,8 @@ KNOWN_FILES = KNOWN, FAMILIAR = "known.json", "known.safetensors"
 SHIPPED = Path(__file__).with_name("shipped")
 """Models that come with the library, a folder each."""
 FORMAT = "cra-lib 1"
+CODE_KEYS = {"auto_map", "trust_remote_code", "code_revision", "custom_pipelines"}
+"""Entries by which a configuration names code that is not in the libraries installed here."""
 
 
 def save_pretrained(model: nn.Module, folder: Path) -> None:
@@ -86,10 +89,11 @@ def load_pretrained(
     config = _read_config(folder / CONFIG)
     weights = require(folder / WEIGHTS, "Model weights", "Copy the whole folder.")
     try:
+        assemble = partial(_assemble, build, backbone)
+        model = _build(config, folder, assemble, _shapes(weights))
         state = load_file(weights)
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise InputError(f"{weights}: not a safetensors file ({error}); copy it again.") from None
-    model = _build(config, folder, build, backbone)
     if not isinstance(model, kind):
         raise InputError(f"{folder} holds a {type(model).__name__}, not a {kind.__name__}.")
     fit_state(model, state, str(weights))
@@ -102,18 +106,27 @@ def fit_state(model: nn.Module, state: dict[str, torch.Tensor], where: str) -> N
     Raises:
         InputError: naming the first parameter that is missing, unknown or of another shape.
     """
-    own = model.state_dict()
+    fit_shapes(model, {name: tuple(tensor.shape) for name, tensor in state.items()}, where)
+    model.load_state_dict(state)
+
+
+def fit_shapes(model: nn.Module, stored: dict[str, tuple[int, ...]], where: str) -> None:
+    """Compare a model's parameters with stored ones, name by name and shape by shape.
+
+    Raises:
+        InputError: naming the first parameter that is missing, unknown or of another shape.
+    """
+    own, state = model.state_dict(), stored
     if absent := sorted(set(own) - set(state)):
         raise InputError(f"{where}: parameter {absent[0]!r} is missing ({len(absent)} in all).")
     if extra := sorted(set(state) - set(own)):
         raise InputError(f"{where}: parameter {extra[0]!r} is unknown ({len(extra)} in all).")
     for name, tensor in own.items():
-        if tensor.shape != state[name].shape:
+        if tuple(tensor.shape) != state[name]:
             raise InputError(
-                f"{where}: {name!r} is {list(state[name].shape)}, but the model's is "
+                f"{where}: {name!r} is {list(state[name])}, but the model's is "
                 f"{list(tensor.shape)}; the checkpoint is of another width."
             )
-    model.load_state_dict(state)
 
 
 def model_card(model: nn.Module) -> str:
@@ -179,37 +192,87 @@ def model_folder(source: str | Path) -> Path:
         ) from None
 
 
+def _shapes(weights: Path) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every tensor of a file, from its header alone."""
+    with safe_open(weights, framework="pt") as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+
+
 def _read_config(path: Path) -> dict:
     require(path, "Model configuration", "A model folder holds config.json beside its weights.")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: not valid JSON ({error.msg}).") from None
+    config = read_json(path)
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise InputError(f'{path}: not a model of this library (no "format": "{FORMAT}").')
+    if reason := _foreign_code(config):
+        raise InputError(
+            f"{path}: {reason}. A model of this library is plain data and runs no code of others; "
+            "take this entry out, if you trust the rest."
+        )
     return config
+
+
+def _foreign_code(value: object, name: str = "") -> str:
+    """Where a configuration asks for code from elsewhere; empty where it does not."""
+    if name in CODE_KEYS and value:
+        return f'"{name}" asks for code from elsewhere'
+    if isinstance(value, dict):
+        return next(filter(None, (_foreign_code(v, str(k)) for k, v in value.items())), "")
+    if isinstance(value, list):
+        return next(filter(None, (_foreign_code(item, name) for item in value)), "")
+    # transformers fetches an attention named like a repository, and runs it.
+    if "attn_implementation" in name and value not in (None, "eager", "sdpa"):
+        return f'"{name}" is {value!r:.60}, where eager or sdpa is built in'
+    return ""
 
 
 def _build(
     config: dict,
     folder: Path,
+    assemble: Callable[[dict, ModelConfig], nn.Module],
+    stored: dict[str, tuple[int, ...]],
+) -> nn.Module:
+    """The model with room for its weights; nothing is fetched.
+
+    It is first put together without memory and compared with the shapes of the weights: a
+    configuration of any size is refused before it costs anything.
+    """
+    path = folder / CONFIG
+    try:
+        settings = ModelConfig.model_validate(config["settings"])
+        layers = [settings.layers, *_layer_counts(config["text"])]
+        if max(layers) > len(stored):
+            raise InputError(f"{path}: {max(layers)} layers, but {len(stored)} tensors of weights.")
+        with torch.device("meta"):
+            fit_shapes(assemble(config, settings), stored, str(folder / WEIGHTS))
+        return assemble(config, settings)
+    except InputError:
+        raise
+    except ValidationError as error:
+        problem = error.errors()[0]
+        why = f"{'.'.join(map(str, problem['loc']))!r}: {problem['msg']}"
+    except Exception as error:  # transformers' configurations raise what they like
+        why = " ".join(str(error).split())
+    raise InputError(f"{path}: a setting is missing or wrong ({why:.160}).")
+
+
+def _layer_counts(text: dict) -> list[int]:
+    counts = [value for name, value in text.items() if "layers" in name and isinstance(value, int)]
+    return [value for value in counts if not isinstance(value, bool)]
+
+
+def _assemble(
     build: Callable[..., nn.Module],
     backbone: Callable[[dict], nn.Module],
+    config: dict,
+    settings: ModelConfig,
 ) -> nn.Module:
-    """The model with room for its weights; nothing is fetched."""
-    try:
-        settings = ModelConfig(**config["settings"])
-        text = backbone(config["text"])
-        shapes = (config["visual"], config["graphs"])
-        visual, graphs = (None if shape is None else torch.zeros(shape) for shape in shapes)
-        width, mask_sigma = config["feature_width"], float(config.get("mask_sigma", 9.0))
-    except (KeyError, TypeError, ValueError, ValidationError) as error:
-        raise InputError(f"{folder / CONFIG}: a setting is missing or wrong ({error}).") from None
+    shapes = (config["visual"], config["graphs"])
+    visual, graphs = (None if shape is None else torch.zeros(shape) for shape in shapes)
     return build(
         settings,
         visual=visual,
         graphs=graphs,
-        backbone=text,
-        feature_width=width,
-        mask_sigma=mask_sigma,
+        backbone=backbone(config["text"]),
+        feature_width=config["feature_width"],
+        mask_sigma=float(config.get("mask_sigma", 9.0)),
     )

@@ -94,7 +94,7 @@ def ranked(
         if mark:
             sentences.append(
                 f"The {rule} intervals of {name} follow our described windows, not the released "
-                "rule of published rows; score them with --official to compare like with like."
+                "rule of published rows; `cra evaluate --official` compares like with like."
             )
     entries.sort(key=lambda row: -row[SORT])
     values = [row[SORT] for row in entries]

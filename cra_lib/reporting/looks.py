@@ -59,11 +59,17 @@ def look(variant: str) -> Look:
 
     >>> look("no-cma-released").label
     'CRA without CMA (released)'
+    >>> look("ng+@train.epochs=3").label
+    'Temp[CLIP] NG+, train.epochs=3'
     """
     if variant in LOOKS:
         return LOOKS[variant]
     if variant in SIDES:
         return SIDES[variant]
+    name, mark, settings = variant.partition("@")
+    if mark:  # a run with settings of its own
+        like = look(name)
+        return Look(f"{like.label}, {settings}", like.colour, like.marker, ":")
     base = LOOKS.get(variant.removesuffix("-released"))
     if base is None:
         return Look(variant, BLACK, "o", "-.")
@@ -71,8 +77,12 @@ def look(variant: str) -> Look:
 
 
 def in_order(variants: Iterable[str]) -> list[str]:
-    """Variants in the order of the tables, those without a look of their own last."""
+    """Variants in the order of the tables, those without a look of their own last; a run with
+    settings of its own follows its variant."""
     order = list(LOOKS)
-    return sorted(
-        set(variants), key=lambda name: (order.index(name) if name in order else len(order), name)
-    )
+
+    def place(name: str) -> tuple[int, str]:
+        base = name.partition("@")[0]
+        return (order.index(base) if base in order else len(order), name)
+
+    return sorted(set(variants), key=place)

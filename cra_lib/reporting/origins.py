@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from cra_lib.paths import ResultFiles
 from cra_lib.reporting.figures.catalogue import FIGURES, TABLES
 from cra_lib.reporting.looks import in_order, look
-from cra_lib.reporting.tables.reading import run_folders
+from cra_lib.reproduction.runs import usable_runs
 
 SHOWN = re.compile(r"\bshow\(\s*\"(\w+)\"")
 """What a notebook's cell puts on its shelf, by name."""
@@ -104,7 +104,7 @@ def _numbers(results: ResultFiles, kind: str, name: str) -> tuple[str, str]:
 def read_examples(results: ResultFiles) -> list[Example]:
     """The examples that notebook 04 has drawn, of each variant's first seed."""
     runs: dict[str, tuple[int, Path]] = {}
-    for variant, seed, run in run_folders(results):
+    for variant, seed, run, _ in usable_runs(results):
         picture = run.root / "examples.png"
         if picture.is_file():
             runs[variant] = min(runs.get(variant, (seed, picture)), (seed, picture))

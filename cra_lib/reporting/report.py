@@ -30,7 +30,7 @@ from cra_lib.reporting.looks import in_order, look
 from cra_lib.reporting.origins import commit_of, read_examples, read_origins
 from cra_lib.reporting.pages import write_pages
 from cra_lib.reporting.tables.building import interval_meaning, with_interval
-from cra_lib.reporting.tables.reading import read_runtimes, read_scores
+from cra_lib.reporting.tables.reading import left_out, read_runtimes, read_scores
 from cra_lib.reporting.tables.writing import to_html
 from cra_lib.reproduction.check import (
     GOOD,
@@ -41,9 +41,10 @@ from cra_lib.reproduction.check import (
     numbers_of,
 )
 from cra_lib.reproduction.claims import outcome_text, read_claims
-from cra_lib.reproduction.manifest import read_manifest
+from cra_lib.reproduction.manifest import damaged_entries, read_manifest
 from cra_lib.reproduction.obtained import read_runs
 from cra_lib.reproduction.record import outcomes_of
+from cra_lib.reproduction.runs import changed_copies
 
 PAGE_SCALE = 130 / DPI
 """Pixels of the page for one pixel of a figure."""
@@ -140,7 +141,11 @@ def page_facts(dataset: str, results: ResultFiles) -> dict[str, Any]:
         "verdicts": marked(to_html(verdict_table(cells))) if cells else "",
         "verdict_note": note,
         "claims": claims_html(dataset, results),
-        "missing": missing(dataset, pictures, charts, cells),
+        "missing": [
+            *left_out(results),
+            *damaged_entries(results.manifest),
+            *missing(dataset, pictures, charts, cells),
+        ],
         "runs": to_html(run_table(results, entries)),
         "origins": read_origins(results, entries),
         "examples": read_examples(results),
@@ -245,7 +250,10 @@ def marked(html: str) -> str:
 
 def headline(results: ResultFiles) -> list[dict[str, str]]:
     """CRA's scores on the test split, or the first variant's; empty before any scoring."""
-    scores = read_scores(results)
+    try:
+        scores = read_scores(results)
+    except InputError:  # `left_out` says which runs, and why
+        return []
     scores = scores[scores["split"] == "test"]
     if scores.empty:
         return []
@@ -316,15 +324,17 @@ def notebook_rows(
 ) -> list[dict[str, Any]]:
     """One row an executed notebook, with a link to its page where that exists."""
     rows = []
+    altered = changed_copies(results)
     for name, entry in entries.items():
         page = Path(entry["executed"]).with_suffix(".html")
+        note = "its copy was changed after it ran" if name in altered else ""
         rows.append(
             {
                 "name": name,
                 "page": page.as_posix() if (results.root / page).exists() else "",
                 "seconds": f"{entry['seconds']:.0f}",
                 "state": entry["exit_state"],
-                "error": entry["error"] or "",
+                "error": entry["error"] or note,
                 "parameters": ", ".join(f"{k}={v}" for k, v in entry["parameters"].items()),
                 "outputs": sorted(entry["outputs"].items()),
             }

@@ -143,7 +143,7 @@ def read_expected(path: Path, dataset: str) -> Expected | None:
     if content.get("format") != FORMAT:
         raise InputError(
             f"{path}: format {content.get('format', 1)}, expected {FORMAT} (values of every seed); "
-            f"record the runs again: cra check {dataset} --record."
+            f"record the runs again: `cra check {dataset} --record`."
         )
     if content.get("dataset") != dataset:
         raise InputError(f"{path} holds numbers of {content.get('dataset')!r}, not of {dataset!r}.")

@@ -14,14 +14,24 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-DRAWING = ("cra_lib.reporting",)
-"""Modules that only show what a stage has computed."""
+from cra_lib.records import InputError
+
+ASIDE = ("cra_lib.reporting", "cra_lib.reproduction")
+"""Modules that only show what a stage has computed, or run it: the settings that they hand on are
+compared by themselves."""
 
 
 def notebook_code(notebook: Path) -> str:
     """The code cells of a notebook, one after the other."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{notebook}: not a notebook ({type(error).__name__}: {error!s:.80}); restore it."
+        ) from None
+    _parsed(code, str(notebook))
+    return code
 
 
 def import_closure(source: str, root: Path, leave_out: Iterable[str] = ()) -> list[Path]:
@@ -47,7 +57,7 @@ def import_closure(source: str, root: Path, leave_out: Iterable[str] = ()) -> li
     return sorted(files)
 
 
-def digest(notebook: Path, root: Path, leave_out: Iterable[str] = DRAWING) -> str:
+def digest(notebook: Path, root: Path, leave_out: Iterable[str] = ASIDE) -> str:
     """One hash of a notebook's code and of all code and data files that it may read."""
     return code_digest(notebook_code(notebook), root, leave_out)
 
@@ -65,13 +75,33 @@ def code_digest(source: str, root: Path, leave_out: Iterable[str] = ()) -> str:
 def _file_digest(path: Path) -> bytes:
     content = path.read_bytes()
     if path.suffix == ".py":
-        content = _meaning(content.decode("utf-8")).encode()
+        content = _meaning(_text(path), str(path)).encode()
     return hashlib.sha256(content).digest()
 
 
-def _meaning(source: str) -> str:
+def _meaning(source: str, name: str = "the code") -> str:
     """The syntax tree as text: the same for two sources that differ in comments or layout."""
-    return ast.dump(ast.parse(source))
+    return ast.dump(_parsed(source, name))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error}); restore it.") from None
+
+
+def _parsed(source: str, name: str) -> ast.Module:
+    """
+    Raises:
+        InputError: no Python, with file and line.
+    """
+    try:
+        return ast.parse(source, name)
+    except SyntaxError as error:
+        raise InputError(f"{name}, line {error.lineno}: {error.msg}; correct it.") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name}: not Python ({error}); restore it.") from None
 
 
 def _file(module: str, root: Path) -> Path | None:
@@ -103,21 +133,21 @@ def _data_files(folder: Path) -> Iterable[Path]:
 @cache
 def _imports_of_file(path: Path, module: str, root: Path) -> tuple[str, ...]:
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    return tuple(_imports(path.read_text(encoding="utf-8"), package, root))
+    return tuple(_imports(_text(path), package, root, str(path)))
 
 
-def _imports(source: str, package: str, root: Path) -> Iterable[str]:
+def _imports(source: str, package: str, root: Path, name: str = "the code") -> Iterable[str]:
     """Modules of ours that a source imports, with the packages that hold them."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(_parsed(source, name)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = _base(node, package)
             names.add(base)
             names.update(f"{base}.{alias.name}" for alias in node.names)
-    for name in names:
-        parts = name.split(".")
+    for imported in names:
+        parts = imported.split(".")
         if parts[0] == "cra_lib":
             holders = (".".join(parts[: n + 1]) for n in range(len(parts)))
             yield from (holder for holder in holders if _file(holder, root) is not None)

@@ -16,6 +16,7 @@ The file is ``{"entries": {NAME: ENTRY}}``; NAME is the executed copy without it
     seconds      duration
     exit_state   "ok", "cell failed", "bad input" or "kernel died"
     error        null, or the sentence that went to the console
+    digest       of the entry; one that was changed by hand or by accident is not used
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -147,19 +149,50 @@ def _gpu_name() -> str | None:
 
 
 def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
-    """Name -> entry; empty where nothing has run yet."""
+    """Name -> entry; empty where nothing has run yet. Damaged entries are left out."""
+    return _read(path)[0]
+
+
+def damaged_entries(path: Path) -> list[str]:
+    """One sentence for each entry, or for the whole file, that is not as it was written."""
+    return _read(path)[1]
+
+
+def _read(path: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
     if not Path(path).is_file():
-        return {}
-    return json.loads(Path(path).read_text(encoding="utf-8"))["entries"]
+        return {}, []
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))["entries"].items()
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        return {}, [f"{path}: not a manifest ({error!s:.80}); it begins anew."]
+    entries, damaged = {}, []
+    for name, stored in found:
+        digest = stored.pop("digest", None) if isinstance(stored, dict) else None
+        if digest == _digest(stored):
+            entries[name] = stored
+        else:
+            damaged.append(f"{path}: entry {name!r} is not as it was written, and left out.")
+    return entries, damaged
+
+
+def _digest(entry: object) -> str:
+    return hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def record(path: Path, name: str, entry: dict[str, Any]) -> None:
-    """Add or replace one entry; safe while other processes do the same."""
+    """Add or replace one entry; safe while other processes do the same.
+
+    A file that cannot be read is kept as ``manifest.damaged.json``.
+    """
     with _locked(path):
-        entries = read_manifest(path) | {name: entry}
+        entries, damaged = _read(path)
+        if damaged:
+            shutil.copyfile(path, path.with_name(f"{path.stem}.damaged{path.suffix}"))
+        plain = json.loads(json.dumps(entry))
+        entries = dict(sorted((entries | {name: plain}).items()))
+        signed = {key: {**value, "digest": _digest(value)} for key, value in entries.items()}
         with atomic(path) as partial:
-            text = json.dumps({"entries": dict(sorted(entries.items()))}, indent=1)
-            partial.write_text(text + "\n", encoding="utf-8")
+            partial.write_text(json.dumps({"entries": signed}, indent=1) + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -79,28 +79,44 @@ def declared_parameters(notebook: Path) -> dict[str, Parameter]:
     Raises:
         InputError: no notebook there, or not exactly one such cell.
     """
-    cells = _read(notebook)["cells"]
+    cells = _read(notebook)
     tagged = [c for c in cells if "parameters" in c.get("metadata", {}).get("tags", [])]
     if len(tagged) != 1:
         raise InputError(
             f"{notebook}: expected one cell tagged 'parameters', found {len(tagged)}; tag the "
             "first code cell (JupyterLab: property inspector, cell tags)."
         )
-    source = tagged[0]["source"]
-    tree = ast.parse(source if isinstance(source, str) else "".join(source))
-    return {p.name: p for p in map(_parameter, tree.body) if p is not None}
+    try:
+        statements = ast.parse("".join(tagged[0]["source"])).body
+    except (SyntaxError, ValueError, RecursionError) as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        raise InputError(
+            f"{notebook}: its parameters cell{line} is not Python ({error!s:.80}); correct it."
+        ) from None
+    return {p.name: p for s in statements if (p := _parameter(s, notebook)) is not None}
 
 
-def _read(notebook: Path) -> dict[str, Any]:
+def _read(notebook: Path) -> list[dict[str, Any]]:
+    """The cells of a notebook."""
     require(notebook, "Notebook", "See notebooks/ for the names.")
     try:
-        return json.loads(notebook.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{notebook}: not a notebook ({error}).") from None
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        kinds = [(cell["cell_type"], "".join(cell["source"]), cell["metadata"]) for cell in cells]
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{notebook}: not a notebook ({type(error).__name__}: {error!s:.80}); restore it."
+        ) from None
+    if not all(isinstance(metadata, dict) for _, _, metadata in kinds):
+        raise InputError(f"{notebook}: not a notebook (metadata of a cell); restore it.")
+    return cells
 
 
-def _parameter(statement: ast.stmt) -> Parameter | None:
-    """The parameter that one assignment declares; None for anything else."""
+def _parameter(statement: ast.stmt, notebook: Path) -> Parameter | None:
+    """The parameter that one assignment declares; None for anything else.
+
+    Raises:
+        InputError: its default is no plain value.
+    """
     if isinstance(statement, ast.AnnAssign) and statement.value is not None:
         target, annotation = statement.target, ast.unparse(statement.annotation)
     elif isinstance(statement, ast.Assign) and len(statement.targets) == 1:
@@ -109,7 +125,15 @@ def _parameter(statement: ast.stmt) -> Parameter | None:
         return None
     if not isinstance(target, ast.Name) or not target.id.isupper():
         return None
-    default = ast.literal_eval(statement.value)
+    try:
+        default = ast.literal_eval(statement.value)
+    except (ValueError, TypeError, MemoryError, RecursionError):
+        default = statement
+    if not isinstance(default, Scalar):
+        raise InputError(
+            f"{notebook}: parameter {target.id} should have a plain default (text, a number, True, "
+            f"False or None), not {ast.unparse(statement.value):.60}."
+        )
     known = {"str": str, "int": int, "float": float, "bool": bool, "None": type(None)}
     types = tuple(known[word] for word in re.findall(r"\w+", annotation) if word in known)
     if not types:  # a bare None accepts any scalar

@@ -17,6 +17,7 @@ from cra_lib.inference.settings import first_difference, split_label
 from cra_lib.paths import ResultFiles, RunFiles, profile_path
 from cra_lib.records import InputError
 from cra_lib.reproduction.manifest import read_manifest, sha256
+from cra_lib.reproduction.runs import FoundRun, read_scores_file, usable_runs
 
 CHECKED = ("Acc@QA", "Acc@GQA", "mIoP", "mIoU")
 """Metrics that are recorded and compared."""
@@ -50,32 +51,29 @@ class Run:
 
 
 def read_runs(folders: Iterable[ResultFiles], splits: Sequence[str]) -> list[Run]:
-    """Every scored run below the folders.
+    """Every scored run below the folders that may stand in a table (`runs.usable_runs`).
 
     Raises:
-        InputError: a damaged file.
+        InputError: a damaged plan.
     """
     runs = []
     for results in folders:
-        for split in splits:
-            for path in sorted(results.root.glob(f"runs/*/seed*/scores_{split}.json")):
-                if (seed := path.parent.name.removeprefix("seed")).isdigit():
-                    runs.append(_read_run(path, int(seed), split))
+        for run in usable_runs(results):
+            present = [split for split in splits if run.files.scores(split).is_file()]
+            runs += [_read_run(run, split) for split in present]
     return runs
 
 
-def _read_run(path: Path, seed: int, split: str) -> Run:
-    report, files = read_json(path), RunFiles(path.parent)
-    try:
-        header, rules = report["header"], report["rules"]
-        rule = header.get("rule") or next(iter(rules))
-        values = {m: float(rules[rule][m]) for m in CHECKED if rules[rule].get(m) is not None}
-    except (KeyError, AttributeError, TypeError, StopIteration):
-        raise InputError(f'{path}: no score report; it should have "header" and "rules".') from None
+def _read_run(run: FoundRun, split: str) -> Run:
+    files = run.files
+    report = read_scores_file(files.scores(split))
+    header, rules = report["header"], report["rules"]
+    rule = header.get("rule") or next(iter(rules))
+    values = {m: float(rules[rule][m]) for m in CHECKED if rules[rule].get(m) is not None}
     runtime = read_json(files.runtime) if files.runtime.is_file() else {}
     return Run(
-        path.parent.parent.name,
-        seed,
+        run.variant,
+        run.seed,
         split,
         rule,
         values,

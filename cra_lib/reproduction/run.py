@@ -7,8 +7,8 @@ the plan, one line when a notebook starts and ends, its epochs, and what went wr
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
+import json
 import os
 import shutil
 import signal
@@ -16,16 +16,27 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from statistics import fmean
 
 from cra_lib.paths import repository_root
 from cra_lib.records import InputError
-from cra_lib.reproduction.manifest import read_manifest
+from cra_lib.reproduction.manifest import damaged_entries, read_manifest
+from cra_lib.reproduction.missing import listed, missing_inputs
 from cra_lib.reproduction.plan import PER_RUN, STAGES, Plan
+from cra_lib.reproduction.processes import (
+    LEADER,
+    WORKFLOW,
+    killed_jobs,
+    killed_with_parent,
+    lock_descriptor,
+    only_run,
+    sweep,
+)
+from cra_lib.reproduction.products import refusal, set_aside
 
 EXIT_CODES = {"cell failed": 1, "bad input": 2, "kernel died": 4}
 """Exit state of a notebook -> exit status of the whole run."""
@@ -38,22 +49,36 @@ def run_plan(plan: Plan, say: Callable[[str], None] = print, *, dry_run: bool = 
         InputError: another run is at work on this dataset, or something is missing.
     """
     _check_executor(plan.executor)
-    with _only_run(plan):
+    with only_run(plan.folder):
         plan_file = plan.save()
-        waiting = waiting_jobs(plan, plan_file)
+        sweep(plan.results.root, plan.data.root)
+        wrong = plan.not_as_planned()
+        again = [str(job.makes[0]) for job, _ in wrong]
+        waiting = waiting_jobs(plan, plan_file, again)
         for line in describe(plan, waiting):
             say(line)
+        for sentence in damaged_entries(plan.results.manifest):
+            say(sentence)
+        for job, reasons in wrong if not plan.force else ():
+            say(f"To be made again: {refusal(job, reasons)}.")
         if not waiting:
             say(f"Nothing to do. Report: {plan.results.report}")
             return 0
+        if lacking := missing_inputs(plan):
+            for line in listed(lacking):
+                say(line)
+            say("Put them there (or name their folder with --data); `cra doctor` says more.")
+            return EXIT_CODES["bad input"]
         _check_disk(plan)
         if dry_run:
             return 0
+        for path in (p for job, _ in wrong for p in set_aside(job, plan.folder / "set-aside")):
+            say(f"Kept aside: {path}")
         _forget_stale_progress(plan)
         started = time.time()
-        status = _snakemake(plan, plan_file)
+        status = _snakemake(plan, plan_file, again)
         if status != 0:
-            return explain_failure(plan, started, say)
+            return explain_failure(plan, started, say, status)
         say(f"Done in {_duration(time.time() - started)}. Report: {plan.results.report}")
         return 0
 
@@ -73,7 +98,11 @@ def describe(plan: Plan, waiting: Counter[str]) -> list[str]:
         total += cost
         expected = _duration(cost) if waiting[stage] else "-"
         lines.append(f"  {stage:<10}{jobs:>5}{waiting[stage]:>7}   {expected}")
-    lines.append(f"  total about {_duration(total)}, disk {plan.cost.get('disk_gb', 0):g} GB")
+    sizes = {"disk": "disk_gb", "memory": "memory_gb", "GPU memory": "gpu_gb"}
+    needs = [f"{what} {plan.cost[key]:g} GB" for what, key in sizes.items() if key in plan.cost]
+    lines.append(", ".join([f"  total about {_duration(total)}", *needs]))
+    if plan.overrides:
+        lines.append(f"  settings of this call: {json.dumps(plan.overrides)}")
     return [*lines, ""]
 
 
@@ -85,7 +114,7 @@ def _expected_seconds(plan: Plan, stage: str) -> float:
         for entry in read_manifest(plan.results.manifest).values()
         if entry["notebook"] == notebook
         and entry["exit_state"] == "ok"
-        and entry["parameters"].get("PROFILE") == plan.profile
+        and entry["parameters"].get("PROFILE") == plan.profile_word
     ]
     return fmean(measured) if measured else plan.cost.get(stage, 0)
 
@@ -120,18 +149,27 @@ def _command(plan: Plan, plan_file: Path, *more: str) -> list[str]:
     return [*command, *(["--forceall"] if plan.force else []), *more]
 
 
+def _forced(again: Iterable[str]) -> list[str]:
+    """Options that make the jobs of some products run, whatever Snakemake thinks of them."""
+    return ["--forcerun", *again] if again else []
+
+
 def _environment() -> dict[str, str]:
     """Notebooks and jobs import the cra_lib that planned them, installed or not."""
     search = [str(repository_root()), os.environ.get("PYTHONPATH", "")]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, search))}
+    own = {"PYTHONPATH": os.pathsep.join(filter(None, search)), WORKFLOW: "1"}
+    return os.environ | own
 
 
-def waiting_jobs(plan: Plan, plan_file: Path) -> Counter[str]:
-    """Stage -> number of its jobs that are stale or missing."""
+def waiting_jobs(plan: Plan, plan_file: Path, again: Sequence[str] = ()) -> Counter[str]:
+    """Stage -> number of its jobs that are stale or missing, or make a product of ``again``."""
     if plan.force:
         return Counter({stage: plan.num_jobs(stage) for stage in STAGES})
     done = subprocess.run(
-        _command(plan, plan_file, "--summary"), capture_output=True, text=True, env=_environment()
+        _command(plan, plan_file, "--summary", *_forced(again)),
+        capture_output=True,
+        text=True,
+        env=_environment(),
     )
     if done.returncode != 0:
         raise InputError(f"The workflow cannot be planned: {_last_lines(done.stderr)}")
@@ -146,16 +184,19 @@ def _run_folder(rule: str, product: str) -> str:
     return str(Path(product).parent) if rule in PER_RUN else ""
 
 
-def _snakemake(plan: Plan, plan_file: Path) -> int:
+def _snakemake(plan: Plan, plan_file: Path, again: Sequence[str] = ()) -> int:
     """Run the stale jobs in a session of their own; a signal to us ends them all."""
-    limit = [] if plan.executor != "local" else ["--resources", "gpu=1"]
+    is_local = plan.executor == "local"
+    limit = ["--resources", "gpu=1"] if is_local else []
+    leader = {LEADER: str(os.getpid())} if is_local else {}
     with open(plan.folder / "snakemake.log", "w", encoding="utf-8") as log:
         worker = subprocess.Popen(
-            _command(plan, plan_file, *limit),
+            _command(plan, plan_file, *limit, *_forced(again)),
             stderr=log,
-            env=_environment(),
+            env=_environment() | leader,
             start_new_session=True,
-            pass_fds=[_lock_descriptor(plan)],
+            preexec_fn=killed_with_parent,
+            pass_fds=[lock_descriptor(plan.folder)],
         )
         (plan.folder / "group").write_text(str(worker.pid), encoding="utf-8")
 
@@ -174,90 +215,41 @@ def _snakemake(plan: Plan, plan_file: Path) -> int:
                 signal.signal(number, handler)
 
 
-def explain_failure(plan: Plan, started: float, say: Callable[[str], None]) -> int:
-    """Repeat what the failed notebooks said; the exit status of the first one."""
+def explain_failure(plan: Plan, started: float, say: Callable[[str], None], status: int = 1) -> int:
+    """Repeat what the failed notebooks said; the exit status of the first one.
+
+    Args:
+        status: how Snakemake ended; negative is the signal that ended it.
+    """
     entries = read_manifest(plan.results.manifest).values()
     failed = [e for e in entries if e["exit_state"] != "ok" and e["started"] >= started - 1]
-    if not failed:
-        log = plan.folder / "snakemake.log"
-        say(f"The workflow stopped: {_last_lines(log.read_text(encoding='utf-8'))}")
-        say(f"Its log: {log}")
-        return 1
     failed.sort(key=lambda entry: entry["started"])
     for entry in failed:
         say(f"{Path(entry['executed']).stem}: {entry['exit_state']}. {entry['error']}")
         say(f"  kept: {plan.results.root / entry['executed']}")
-    return EXIT_CODES[failed[0]["exit_state"]]
+    killed = [] if status < 0 else killed_jobs(plan.folder)
+    for name in killed:
+        say(
+            f"{name}: its process was killed, most often for want of memory; "
+            "a second call goes on where it was."
+        )
+    if failed:
+        return EXIT_CODES[failed[0]["exit_state"]]
+    if killed:
+        return EXIT_CODES["kernel died"]
+    log = plan.folder / "snakemake.log"
+    if status < 0:
+        name = signal.Signals(-status).name
+        say(f"The workflow was ended by {name}; a second call goes on where it was.")
+    else:
+        say(f"The workflow stopped: {_last_lines(log.read_text(encoding='utf-8'))}")
+    say(f"Its log: {log}")
+    return 1
 
 
 def _last_lines(text: str, count: int = 8) -> str:
     lines = [line for line in text.strip().splitlines() if line.strip()]
     return "\n".join(lines[-count:]) or "no reason given"
-
-
-_LOCKS: dict[Path, int] = {}
-
-
-def _lock_descriptor(plan: Plan) -> int:
-    return _LOCKS[plan.folder]
-
-
-@contextmanager
-def _only_run(plan: Plan) -> Iterator[None]:
-    """Hold the dataset's lock, which the workers inherit.
-
-    The system releases it when the last holder ends, so a killed run leaves no stale lock. Workers
-    that outlived their killed run are ended first: their products would be half a run's.
-    """
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    with open(plan.folder / "lock", "a+", encoding="utf-8") as lock:
-        if not _try_lock(lock):
-            lock.seek(0)
-            owner = lock.read().strip()
-            if not owner or _is_alive(int(owner)):
-                raise InputError(
-                    f"Another run (process {owner or 'unknown'}) is at work in "
-                    f"{plan.results.root}; wait for it, or end it first."
-                )
-            _end_orphans(plan, lock)
-        lock.seek(0)
-        lock.truncate()
-        lock.write(str(os.getpid()))
-        lock.flush()
-        _LOCKS[plan.folder] = lock.fileno()
-        try:
-            yield
-        finally:
-            _LOCKS.pop(plan.folder)
-
-
-def _try_lock(lock: io.TextIOWrapper) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _end_orphans(plan: Plan, lock: io.TextIOWrapper) -> None:
-    """End the process group of a run whose leader was killed, and wait for its lock."""
-    with suppress(OSError, ValueError):  # gone by themselves
-        os.killpg(int((plan.folder / "group").read_text(encoding="utf-8")), signal.SIGKILL)
-    for _ in range(100):
-        if _try_lock(lock):
-            return
-        time.sleep(0.1)
-    raise InputError(f"Processes of a killed run are still at work in {plan.results.root}.")
 
 
 def _forget_stale_progress(plan: Plan) -> None:

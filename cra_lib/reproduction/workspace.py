@@ -8,9 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cra_lib import __version__
-from cra_lib.config import RunConfig, read_profile, run_config
+from cra_lib.config import RunConfig, load_config, read_profile, run_config
 from cra_lib.datasets import Dataset, dataset_named
-from cra_lib.paths import DataFiles, ResultFiles, data_files, profile_path, result_files
+from cra_lib.paths import (
+    DataFiles,
+    ResultFiles,
+    RunFiles,
+    data_files,
+    profile_path,
+    require,
+    result_files,
+)
+from cra_lib.records import InputError
+from cra_lib.reproduction.experiments import is_experiment, run_name
+from cra_lib.reproduction.plan import read_plan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +33,8 @@ class Workspace(NamedTuple):
     config: RunConfig
     data: DataFiles
     results: ResultFiles
+    run: RunFiles
+    """The folder of this run; named after its settings where they are not the planned ones."""
 
     @property
     def dataset(self) -> Dataset:
@@ -58,10 +71,40 @@ def resolve_config(
         InputError: an unknown dataset, profile, variant or setting.
     """
     name = dataset_named(dataset).name
-    is_file = profile.endswith((".yaml", ".yml"))
-    path = Path(profile) if is_file else profile_path(name, profile)
-    settings = read_profile(path).get("settings") or {}
-    return run_config(name, variant, seed, profile=settings, overrides=overrides)
+    path = Path(profile) if is_profile_file(profile) else profile_path(name, profile)
+    content = read_profile(path)
+    layers = [content.get(part) for part in ("settings", "overrides")]
+    for layer in layers:
+        check_sections(layer, str(path))
+    given = merge_sections(layers[1] or {}, overrides or {})
+    return run_config(name, variant, seed, profile=layers[0] or {}, overrides=given)
+
+
+def is_profile_file(profile: str) -> bool:
+    """Whether a profile is named by its file."""
+    return profile.endswith((".yaml", ".yml"))
+
+
+def check_sections(layer: object, where: str) -> None:
+    """
+    Raises:
+        InputError: not settings by section.
+    """
+    if layer is None:
+        return
+    bad = [layer] if not isinstance(layer, dict) else layer.values()
+    if not isinstance(layer, dict) or not all(isinstance(values, dict) for values in bad):
+        raise InputError(f"{where}: expected settings by section, such as train: {{epochs: 3}}.")
+
+
+def merge_sections(*layers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Settings laid over each other, section by section; None says nothing."""
+    merged: dict[str, dict[str, Any]] = {}
+    for layer in layers:
+        for section, values in layer.items():
+            given = {name: value for name, value in values.items() if value is not None}
+            merged[section] = merged.get(section, {}) | given
+    return {section: values for section, values in merged.items() if values}
 
 
 def open_workspace(
@@ -73,22 +116,67 @@ def open_workspace(
     seed: int = 2024,
     train: Mapping[str, Any] | None = None,
 ) -> Workspace:
-    """The settings and folders that a notebook's parameters name; prints one line about them.
+    """`find_workspace` for a notebook; prints one line about it."""
+    _show_tables_whole()
+    work = find_workspace(dataset, profile, data_dir, results_dir, variant, seed, train)
+    versions = f"cra-lib {__version__}, Python {platform.python_version()}"
+    print(f"{versions}: {dataset}, profile {profile}, data in {work.data.root}")
+    if is_experiment(work.run.root.parent.name):
+        print(f"Settings of its own, so its folder is {work.run.root}")
+    return work
+
+
+def find_workspace(
+    dataset: str,
+    profile: str,
+    data_dir: str | Path | None = "",
+    results_dir: str | Path | None = "",
+    variant: str = "cra",
+    seed: int = 2024,
+    train: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Workspace:
+    """The settings and folders that a notebook's parameters, or a command's options, name.
 
     Args:
         data_dir: folder of the datasets or of this one; "" is ``data`` of the repository.
         results_dir: "" is ``results/<dataset>`` of the repository.
         train: training settings that win over the profile's; None values are ignored.
+        overrides: the same for all sections.
 
     Raises:
         InputError: an unknown dataset, profile, variant or setting.
     """
-    _show_tables_whole()
-    config = resolve_config(dataset, profile, variant, seed, {"train": dict(train or {})})
     data, results = data_files(dataset, data_dir), result_files(dataset, results_dir)
-    versions = f"cra-lib {__version__}, Python {platform.python_version()}"
-    print(f"{versions}: {dataset}, profile {profile}, data in {data.root}")
-    return Workspace(config, data, results)
+    if is_experiment(variant):
+        run = results.run(variant, seed)
+        config = load_config(require(run.config, "Experiment", "`cra train --set` makes one."))
+    else:
+        given = merge_sections(overrides or {}, {"train": dict(train or {})})
+        config = resolve_config(dataset, profile, variant, seed, given)
+        planned = planned_config(results, dataset, profile, variant, seed)
+        run = results.run(run_name(config, planned), seed)
+    return Workspace(config, data, results, run)
+
+
+def planned_config(
+    results: ResultFiles, dataset: str, profile: str, variant: str, seed: int
+) -> RunConfig:
+    """What ``runs/<variant>/seed<k>`` is for: the last plan's settings, else the profile's.
+
+    Raises:
+        InputError: an unknown name, or a damaged plan.
+    """
+    plan = read_plan(results)
+    if plan is not None and plan.dataset == dataset:
+        return plan.config(variant, seed)
+    return resolve_config(dataset, profile, variant, seed)
+
+
+def usual_profile(dataset: str, results_dir: str | Path | None = None) -> str:
+    """The profile of the last reproduction there, else the dataset's."""
+    plan = read_plan(result_files(dataset, results_dir))
+    return plan.profile_word if plan else dataset_named(dataset).default_profile
 
 
 def _show_tables_whole() -> None:

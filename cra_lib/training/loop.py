@@ -47,6 +47,7 @@ from cra_lib.training.state import (
     best_folder,
     finish,
     load_state,
+    restoring,
     save_state,
     seed_step,
     stop_requests,
@@ -163,7 +164,7 @@ def fit(
             shutil.rmtree(run.resume, ignore_errors=True)
         fabric.barrier()
         state = load_state(run, config)
-        engine = _set_up(config, data, fabric, stop, state)
+        engine = _set_up(config, data, fabric, stop, run, state)
         progress = Progress(**state["progress"]) if state else Progress()
         progress.restarts += state is not None
         if fabric.is_global_zero:
@@ -183,6 +184,7 @@ def _set_up(
     data: DataFiles,
     fabric: Fabric,
     stop: threading.Event,
+    run: RunFiles,
     state: dict[str, Any] | None,
 ) -> Engine:
     """Data, model and optimizer, as they were when ``state`` was saved."""
@@ -193,14 +195,16 @@ def _set_up(
         read_truths(data, "val")
     model = new_model(config, data)
     if state:
-        model.load_state_dict(state["model"])
+        with restoring(run):
+            model.load_state_dict(state["model"])
     optimizer = new_optimizer(model, config.train)
     objective = Objective(
         config.train.question_stage, config.train.alignment, config.train.temperature
     )
     step, take_step = fabric.setup(TrainingStep(model, objective), optimizer)
     if state:
-        optimizer.load_state_dict(state["optimizer"])
+        with restoring(run):
+            optimizer.load_state_dict(state["optimizer"])
     return Engine(config, fabric, model, step, optimizer, take_step, batches, validation, stop)
 
 

@@ -94,18 +94,60 @@ def load_state(run: RunFiles, config: RunConfig) -> dict[str, Any] | None:
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
+        for name in ("model", "optimizer", "config"):
+            if not isinstance(state[name], dict):
+                raise TypeError(f"{name!r} is a {type(state[name]).__name__}")
         saved = state["config"]
+        state["progress"] = _checked_progress(state["progress"])
     except Exception as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(
-            f"{path}: not a readable checkpoint ({error}); start over with --fresh."
+            f"{path}: not a readable checkpoint ({why:.160}); delete it to "
+            "start over (`cra train --fresh` does)."
         ) from None
     if difference := first_difference(saved, config.model_dump(mode="json")):
         name, old, new = difference
         raise InputError(
             f"{run.resume} holds an unfinished run with {name} = {old!r}, not {new!r}; "
-            "finish it with its own settings, or start over with --fresh."
+            "finish it with its own settings, or delete it (`cra train --fresh` does)."
         )
     return state
+
+
+def _checked_progress(values: Any) -> dict[str, Any]:
+    """What a `Progress` holds; anything else raises."""
+    known = {name: type(value) for name, value in asdict(Progress()).items()}
+    if unlike := sorted(known.keys() ^ set(values)):
+        raise KeyError(f"progress: {unlike[0]}")
+    for name, kind in known.items():
+        value = values[name]
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if kind in (int, float) and not (is_number and 0 <= value < float("inf")):
+            raise TypeError(f"progress: {name} is {value!r:.40}")
+        if kind is list and not isinstance(value, list):
+            raise TypeError(f"progress: {name} is a {type(value).__name__}")
+    if not (values["best"] is None or isinstance(values["best"], int | float)):
+        raise TypeError(f"progress: best is {values['best']!r:.40}")
+    return dict(values)
+
+
+@contextmanager
+def restoring(run: RunFiles) -> Iterator[None]:
+    """What does not fit while a checkpoint is put back, as a sentence.
+
+    Raises:
+        InputError: weights or optimizer state of another model.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        if isinstance(error, InputError):
+            raise
+        why = " ".join(str(error).split())
+        raise InputError(
+            f"{_state_path(run)}: it does not fit this model ({why:.160}); delete it to "
+            "start over (`cra train --fresh` does)."
+        ) from None
 
 
 def best_folder(run: RunFiles, epoch: int) -> Path:

@@ -50,7 +50,8 @@ class Extraction:
         if self.bad and not skip_bad:
             raise InputError(
                 f"{len(self.bad)} videos cannot be used (listed above), so {self.out} was not "
-                "written; replace them and run again (the others are kept), or pass --skip-bad."
+                "written; replace them and run again (the others are kept), or go on without them "
+                "(`cra features extract --skip-bad`, `cra prepare --skip-bad`)."
             )
         left_out = f", {len(self.bad)} left out" if self.bad else ""
         say(f"{self.out}: {self.done} videos, {self.resumed} of them from before{left_out}")

@@ -123,3 +123,43 @@ def test_cut_weights_are_one_sentence(tmp_path):
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(InputError, match="not a safetensors file"):
         CRA.from_pretrained(tmp_path)
+
+
+def damage(folder, change):
+    """config.json with one change."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    change(config)
+    path.write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("change", "hint"),
+    [
+        (lambda c: c["text"].update(vocab_size=10**11), r"another width"),
+        (lambda c: c["text"].update(num_hidden_layers=10**5), r"100000 layers, but \d+ tensors"),
+        (lambda c: c["text"].update(max_position_embeddings=10**12), r"another width"),
+        (lambda c: c["text"].update(hidden_size=-4), "a setting is missing or wrong"),
+        (lambda c: c["text"].update(hidden_size="wide"), "a setting is missing or wrong"),
+        (lambda c: c.update(visual=[10**11, 12]), "another width"),
+        (lambda c: c.update(visual="all"), "a setting is missing or wrong"),
+        (lambda c: c.update(text=None), "a setting is missing or wrong"),
+        (lambda c: c.pop("settings"), "a setting is missing or wrong"),
+        (lambda c: c["settings"].update(layers=10**9), "1000000000 layers"),
+        (lambda c: c["settings"].update(width=10**9), "."),
+        (lambda c: c["settings"].update(wings=2), "'wings': Extra inputs"),
+        (lambda c: c["text"].update(auto_map={"AutoModel": "evil--model.Model"}), "auto_map"),
+        (lambda c: c["text"].update(trust_remote_code=True), "trust_remote_code"),
+        (lambda c: c["text"].update(attn_implementation="evil/kernel"), "eager or sdpa"),
+        (lambda c: c["text"].update(_attn_implementation="evil/kernel@main:f"), "eager or sdpa"),
+        (lambda c: c["text"].update(nested=[{"auto_map": "x"}]), "runs no code of others"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_absurd_or_foreign_configurations_are_refused_first(tmp_path, monkeypatch, change, hint):
+    build("cra").save_pretrained(tmp_path)
+    damage(tmp_path, change)
+    monkeypatch.setattr("cra_lib.model.saving.load_file", lambda path: pytest.fail("was read"))
+    with pytest.raises(InputError, match=hint) as refused:
+        GroundedModel.from_pretrained(tmp_path)
+    assert str(tmp_path) in str(refused.value)

@@ -27,6 +27,7 @@ from cra_lib.reproduction.check import (
 from cra_lib.reproduction.expected import Key, read_expected
 from cra_lib.reproduction.obtained import read_runs
 from cra_lib.reproduction.record import markdown_table, record
+from cra_lib.reproduction.runs import unusable_runs
 from cra_lib.reproduction.verdicts import Spread
 
 SEEDS = (1, 2, 3, 4)
@@ -45,7 +46,7 @@ def write_run(
     }
     run.scores("test").write_text(json.dumps(report))
     run.runtime.write_text(json.dumps({"instruction_set": on}))
-    run.predictions("test").write_text(f"{variant} {seed} {value} {on}")
+    run.predictions("test").write_text(json.dumps({"key": f"{variant}{seed}{value}{on}_0"}) + "\n")
     generator = np.random.default_rng(seed)
     sums = 5 * np.clip(generator.normal(value, 10, (40, len(METRICS))), 0, 100)
     by_video = VideoScores(tuple(map(str, range(40))), np.full(40, 5), sums)
@@ -165,14 +166,11 @@ def test_nothing_obtained_is_bad_input(tmp_path):
         compare_all("shapes", ResultFiles(tmp_path), tmp_path / "a", tmp_path / "b")
 
 
-def test_damaged_scores_are_named(results):
+def test_damaged_scores_are_named_and_left_out(results):
     path = results.run("cra", 1).scores("test")
     path.write_text("{")
-    with pytest.raises(InputError, match="scores_test.json: not valid JSON"):
-        read_runs([results], ["test"])
-    path.write_text("{}")
-    with pytest.raises(InputError, match='it should have "header" and "rules"'):
-        read_runs([results], ["test"])
+    assert {run.seed for run in read_runs([results], ["test"])} == {2, 3, 4}
+    assert "scores_test.json: not valid JSON" in unusable_runs(results)[0]
 
 
 WRONG = {

@@ -62,12 +62,12 @@ def of_results(
     Raises:
         InputError: no run has predictions yet, or a file is missing or damaged.
     """
-    from cra_lib.reporting.tables.reading import run_folders
+    from cra_lib.reproduction.runs import usable_runs
 
     known = dataset_named(dataset).splits
     seeds: dict[str, int] = {}
     splits: set[str] = set()
-    for variant, seed, run in run_folders(results):
+    for variant, seed, run, _ in usable_runs(results):
         there = {split for split in known if run.predictions(split).exists()}
         if there:
             seeds[variant] = min(seed, seeds.get(variant, seed))

@@ -12,6 +12,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from cra_lib.paths import ResultFiles, RunFiles, atomic
 from cra_lib.reporting.tables.writing import SavedTable, write_table
@@ -82,6 +83,29 @@ def clear(results: ResultFiles) -> None:
                 path.unlink()
 
 
+def settle(figure: Figure) -> None:
+    """Lay a figure out and round where its parts lie.
+
+    The solver of the layout adds in an order that differs from process to process; without this
+    the same figure would differ in the seventh digit of a PDF.
+    """
+    figure.set_dpi(DPI)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    panels = list(figure.subfigs)
+    titles = list(figure.texts)
+    while panels:
+        panel = panels.pop()
+        panels += panel.subfigs
+        titles += panel.texts
+        panel.bbox_relative.p0 = panel.bbox_relative.p0.round(5)
+        panel.bbox_relative.p1 = panel.bbox_relative.p1.round(5)
+    for axes in figure.findobj(Axes):
+        axes.set_position(Bbox(axes.get_position(original=True).get_points().round(5)))
+    for text in titles:
+        text.set_position([round(place, 5) for place in text.get_position()])
+
+
 @dataclass(frozen=True)
 class SavedFigure:
     """A figure on disk; as the last line of a notebook cell it shows exactly the saved PNG."""
@@ -104,6 +128,7 @@ def drawn(figure: Figure, suffix: str = "png") -> bytes:
     clean = {"Software": None} if suffix == "png" else {"CreationDate": None}
     buffer = BytesIO()
     with mpl.rc_context({**mpl.rcParamsDefault, **RC}):
+        settle(figure)
         figure.savefig(buffer, format=suffix, dpi=DPI, metadata=clean)
     return buffer.getvalue()
 

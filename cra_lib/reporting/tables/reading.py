@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,8 +26,9 @@ from cra_lib.evaluator.video_scores import (
     stack_seeds,
     video_scores,
 )
-from cra_lib.paths import ResultFiles, RunFiles, require
+from cra_lib.paths import ResultFiles, require
 from cra_lib.records import InputError, Prediction, Truth, read_json, read_predictions
+from cra_lib.reproduction.runs import read_scores_file, unusable_runs, usable_runs
 
 SCORE_COLUMNS = ("variant", "seed", "split", "rule", "metric", "value", "low", "high")
 
@@ -46,35 +47,28 @@ class Report(NamedTuple):
     """Where its scores lie video by video."""
 
 
-def run_folders(results: ResultFiles) -> Iterator[tuple[str, int, RunFiles]]:
-    """Variant, seed and files of every run below ``results``, in a fixed order."""
-    for folder in sorted(results.root.glob("runs/*/seed*")):
-        seed = folder.name.removeprefix("seed")
-        if folder.is_dir() and seed.isdigit():
-            yield folder.parent.name, int(seed), RunFiles(folder)
-
-
 def read_reports(results: ResultFiles) -> list[Report]:
-    """All score reports of all runs.
+    """The score reports of all runs that may stand in a table (`left_out` names the others).
 
     Raises:
-        InputError: a file that is not a score report.
+        InputError: none may, or a file that is not a score report.
     """
     reports = []
-    for variant, seed, run in run_folders(results):
-        for path in sorted(run.root.glob("scores_*.json")):
-            content = read_object(path)
-            split = path.stem.removeprefix("scores_")
-            try:
-                rules = list(content["rules"])
-                rule = content["header"].get("rule")
-            except (KeyError, AttributeError):
-                message = f'{path}: no score report; it should have "header" and "rules".'
-                raise InputError(message) from None
-            rule = rule if rule in rules else rules[0]
-            by_video = run.video_scores(split)
-            reports.append(Report(variant, seed, split, rule, content, by_video))
+    for run in usable_runs(results):
+        for path in sorted(run.files.root.glob("scores_*.json")):
+            content = read_scores_file(path)
+            split, rules = path.stem.removeprefix("scores_"), list(content["rules"])
+            rule = content["header"].get("rule") or rules[0]
+            by_video = run.files.video_scores(split)
+            reports.append(Report(run.variant, run.seed, split, rule, content, by_video))
+    if not reports and (reasons := left_out(results)):
+        raise InputError(f"No run in {results.root} can be used. {reasons[0]}")
     return reports
+
+
+def left_out(results: ResultFiles) -> list[str]:
+    """One sentence for each run whose products are not those of its settings, data and code."""
+    return unusable_runs(results)
 
 
 def first_seed(reports: list[Report], split: str) -> dict[str, Report]:
@@ -139,7 +133,7 @@ def read_scores(results: ResultFiles) -> pd.DataFrame:
 def read_histories(results: ResultFiles) -> dict[str, pd.DataFrame]:
     """Variant -> its history.csv files end to end, with a column ``seed``."""
     found: dict[str, list[pd.DataFrame]] = {}
-    for variant, seed, run in run_folders(results):
+    for variant, seed, run, _ in usable_runs(results):
         if run.history.exists():
             found.setdefault(variant, []).append(pd.read_csv(run.history).assign(seed=seed))
     return {variant: pd.concat(parts, ignore_index=True) for variant, parts in found.items()}
@@ -148,7 +142,7 @@ def read_histories(results: ResultFiles) -> dict[str, pd.DataFrame]:
 def read_runtimes(results: ResultFiles) -> pd.DataFrame:
     """One row a run: variant, seed and whatever plain values its runtime.json holds."""
     rows = []
-    for variant, seed, run in run_folders(results):
+    for variant, seed, run, _ in usable_runs(results):
         if run.runtime.exists():
             content = read_object(run.runtime)
             plain = {k: v for k, v in content.items() if isinstance(v, int | float | str)}

@@ -1,0 +1,208 @@
+"""Thirty kills: whatever dies when, the next call leaves what an undisturbed run leaves.
+
+    python tests/stress/kills.py [--kills 30] [--seed 0] [--folder DIR]
+
+Runs the miniature pipeline, `cra train`, `cra features extract` and `cra prepare` undisturbed,
+then again and again, each time ending something at a random moment: the whole family of processes,
+the leader, Snakemake, a notebook's process or its kernel, with SIGKILL or SIGTERM. After each kill
+it looks for processes that stay; the call is repeated until it ends well, and its products are
+compared with the undisturbed ones, byte by byte. Prints one line a kill; exit status 1 if anything
+differed. Takes about half an hour on two quiet cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+from miniature import environment, make_clone
+
+OWN_TIME = {"runtime.json", "history.csv", "manifest.json", "report.html"}
+"""Products that hold seconds or dates."""
+APART = {".workflow", "notebooks", "__pycache__"}
+GRACE = 5.0
+"""Seconds after which nothing of a killed family may be left."""
+WHO = ("family", "leader", "snakemake", "notebook", "kernel")
+
+
+class Scene(NamedTuple):
+    """One command to disturb, and what it leaves."""
+
+    name: str
+    command: list[str]
+    folders: tuple[str, ...]
+    """Products, relative to the clone; they are removed before each new beginning."""
+    who: tuple[str, ...]
+
+
+def scenes(root: Path) -> list[Scene]:
+    cra = [sys.executable, "-m", "cra_lib"]
+    videos, out = root / "given/shapes/videos", root / "results/features/test.h5"
+    extract = ["features", "extract", str(videos), "--encoder", "shapes-clip", "--out", str(out)]
+    train = ["train", "shapes", "--data", str(root / "given"), "--profile", "quick"]
+    return [
+        Scene("pipeline", [*cra, "reproduce", "--cores", "2"], ("results/shapes", "data"), WHO),
+        Scene("train", [*cra, *train], ("results/shapes",), ("family", "leader")),
+        Scene("extract", [*cra, *extract], ("results/features",), ("family", "leader")),
+        Scene("prepare", [*cra, "prepare", "shapes", "--data", str(root / "data")], ("data",),
+              ("family", "leader")),
+    ]  # fmt: skip
+
+
+def products(root: Path, folders: tuple[str, ...]) -> dict[str, str]:
+    """File -> digest of everything that should not depend on time."""
+    table = {}
+    for folder in folders:
+        for path in sorted((root / folder).rglob("*")):
+            inside = path.relative_to(root)
+            if path.is_file() and not APART & set(inside.parts) and path.name not in OWN_TIME:
+                if not path.name.startswith(("record_", ".")):
+                    table[str(inside)] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return table
+
+
+def leftovers(root: Path, folders: tuple[str, ...]) -> list[str]:
+    """Unfinished files that nobody will finish."""
+    found = [p for f in folders for p in (root / f).rglob(".*.partial*")]
+    return [str(path.relative_to(root)) for path in found]
+
+
+def family(token: str) -> list[psutil.Process]:
+    """Every process that was started for one call, found by a mark in its environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("CRA_STRESS") == token:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+
+
+def chosen(who: str, leader: psutil.Process, token: str) -> list[psutil.Process]:
+    """The processes to end; the leader where the wanted one is not there at the moment."""
+    words = {"snakemake": "snakemake", "notebook": "notebook", "kernel": "ipykernel_launcher"}
+    if who == "family":
+        return family(token)
+    for process in family(token) if who in words else ():
+        try:
+            line = process.cmdline()
+        except psutil.Error:
+            continue
+        if words[who] in line or any(part.endswith(words[who]) for part in line[:3]):
+            return [process]
+    return [leader]
+
+
+def disturb(scene: Scene, root: Path, moment: float, who: str, number: int) -> tuple[str, float]:
+    """Start the command, end something after ``moment`` seconds; what happened, and how long."""
+    token, began = uuid.uuid4().hex, time.monotonic()
+    process = subprocess.Popen(
+        scene.command, env=environment(root, CRA_STRESS=token), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        process.wait(moment)
+        done = f"done before the kill ({process.returncode})"
+    except subprocess.TimeoutExpired:
+        targets = chosen(who, psutil.Process(process.pid), token)
+        for target in targets:
+            try:
+                target.send_signal(number)
+            except psutil.Error:
+                continue
+        alone = who in ("snakemake", "notebook", "kernel") and targets[0].pid != process.pid
+        if not alone:
+            time.sleep(GRACE)
+        console, _ = process.communicate(timeout=600)
+        done = f"exit {process.returncode}"
+        if alone:  # it went on, or ended with a reason
+            reason = " ".join(console.split()[-30:])
+            if process.returncode and "no reason given" in console:
+                done += " WITHOUT A REASON: " + reason
+    seconds = time.monotonic() - began
+    time.sleep(GRACE)
+    if stay := family(token):
+        done += f" LEFT {[(p.pid, p.name()) for p in stay]}"
+        for process_left in stay:
+            process_left.kill()
+    return done, seconds
+
+
+def finish(scene: Scene, root: Path) -> str:
+    """The next undisturbed call; empty where it ended well."""
+    done = subprocess.run(scene.command, env=environment(root), capture_output=True, text=True)
+    text = (done.stdout + done.stderr).strip().splitlines()[-3:]
+    return "" if done.returncode == 0 else f"exit {done.returncode}: {' / '.join(text)}"
+
+
+def compare(scene: Scene, root: Path, wanted: dict[str, str]) -> list[str]:
+    have = products(root, scene.folders)
+    odd = [f"{name} is missing" for name in wanted.keys() - have.keys()]
+    odd += [f"{name} is new" for name in have.keys() - wanted.keys()]
+    odd += [f"{name} differs" for name in have.keys() & wanted.keys() if have[name] != wanted[name]]
+    return sorted(odd) + [f"{name} stays" for name in leftovers(root, scene.folders)]
+
+
+def shares(kills: int) -> Iterator[tuple[int, int]]:
+    """Half of the kills hit the pipeline; the rest is shared by the commands."""
+    each = kills // 6
+    yield from enumerate((kills - 3 * each, each, each, each))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, default=None)
+    arguments = parser.parse_args()
+    draw = random.Random(arguments.seed)
+    root = make_clone((arguments.folder or Path(tempfile.mkdtemp())) / "clone")
+    every, bad = scenes(root), 0
+    for place, count in shares(arguments.kills):
+        scene = every[place]
+        for folder in scene.folders:
+            shutil.rmtree(root / folder, ignore_errors=True)
+        began = time.monotonic()
+        if problem := finish(scene, root):
+            print(f"{scene.name}: undisturbed: {problem}", flush=True)
+            return 1
+        length, wanted = time.monotonic() - began, products(root, scene.folders)
+        print(f"{scene.name}: undisturbed {length:.0f} s, {len(wanted)} products", flush=True)
+        if scene.name == "pipeline":
+            shutil.copytree(root / "data", root / "given")
+        for kill in range(count):
+            if kill % 3 == 0:  # two more kills go into what this one left
+                for folder in scene.folders:
+                    shutil.rmtree(root / folder, ignore_errors=True)
+            who = scene.who[kill % len(scene.who)]
+            number = (signal.SIGKILL, signal.SIGTERM)[(kill // len(scene.who) + kill) % 2]
+            moment = draw.uniform(0.02, 0.95) * length / (1 + kill % 3)
+            done, seconds = disturb(scene, root, moment, who, number)
+            wrong = ["left processes"] if "LEFT" in done or "WITHOUT" in done else []
+            if kill % 3 == 2 or kill == count - 1:
+                problem = finish(scene, root)
+                wrong += [problem] if problem else compare(scene, root, wanted)
+                done += ", then finished"
+            bad += bool(wrong)
+            told = "; ".join(wrong[:4]) if wrong else "ok"
+            print(f"{scene.name} {kill + 1}/{count}: {signal.Signals(number).name} to {who} after "
+                  f"{moment:.0f} s, {done} ({seconds:.0f} s): {told}", flush=True)  # fmt: skip
+    print(f"{arguments.kills} kills, {bad} with a fault")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
