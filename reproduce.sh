@@ -16,7 +16,8 @@ usage() {
 ./reproduce.sh --help                this text
 
 Options of a reproduction
-  --profile quick|paper   small or full size (shapes: quick; nextgqa, star: paper), or a YAML file
+  --profile quick|paper   small or full size (shapes: quick; nextgqa, star: paper), or a YAML file;
+            frozen        the models on a frozen language model (FrozenBiLM)
   --variants A,B          which models, such as cra,ng+,no-gsg (default: the profile's)
   --seeds 1,2             which seeds (default: the profile's)
   --cores N               CPU cores to use (default: all)

@@ -61,6 +61,8 @@ class Dataset:
     """Every file that something of it needs."""
     models: tuple[str, ...] = ()
     """Pre-trained weights that its profiles use, by their hub name."""
+    optional_models: Mapping[str, int] = field(default_factory=dict)
+    """Weights that only some variants need, by their hub name: about how many bytes."""
     parser: str = ""
     """spaCy model that its profiles use."""
     published_as: Mapping[str, str] = field(default_factory=dict)
@@ -178,6 +180,7 @@ _SHAPES_FILES = (
 )  # fmt: skip
 
 _PRETRAINED = ("roberta-base", "openai/clip-vit-large-patch14")
+_FROZEN = {"microsoft/deberta-v2-xlarge": 1_780_000_000}
 _TABLE = (
     Dataset(
         name="shapes",
@@ -198,6 +201,7 @@ _TABLE = (
         given=("val.csv", "test.csv", "gsub_*.json", "frame2time_*.json", "upbd_*.json"),
         files=_NEXTGQA_FILES,
         models=_PRETRAINED,
+        optional_models=_FROZEN,
         parser="en_core_web_sm",
     ),
     Dataset(
@@ -211,6 +215,7 @@ _TABLE = (
         given=("STAR_*.json", "Video_Segments.csv"),
         files=_STAR_FILES,
         models=_PRETRAINED,
+        optional_models=_FROZEN,
         parser="en_core_web_sm",
         published_as={"test": "val"},
     ),

@@ -131,7 +131,13 @@ def test_files_can_be_read_in_one_sitting(path):
 
 def test_the_model_can_be_read_in_one_sitting():
     lines = [line for p in METHOD for line in p.read_text(encoding="utf-8").splitlines()]
-    assert sum(bool(line.strip()) for line in lines) <= 830, "lines that are not blank"
+    assert sum(bool(line.strip()) for line in lines) <= 930, "lines that are not blank"
+
+
+def test_the_frozen_backbone_can_be_read_in_one_sitting():
+    paths = (LIB / "model" / "frozen_bilm").glob("*.py")
+    lines = [line for p in paths for line in p.read_text(encoding="utf-8").splitlines()]
+    assert sum(bool(line.strip()) for line in lines) <= 800, "lines that are not blank"
 
 
 SECTIONS = {
@@ -214,7 +220,7 @@ def readings(tree: ast.AST, outer: dict[str, str] | None = None) -> set[tuple[st
 @cache
 def settings_read() -> set[tuple[str, str]]:
     """Every setting that some module reads."""
-    sources = [path.read_text(encoding="utf-8") for path in MODULES if path.name != "config.py"]
+    sources = [path.read_text(encoding="utf-8") for path in MODULES if room_of(path) != "config"]
     return set().union(*(readings(ast.parse(source)) for source in sources))
 
 

@@ -18,7 +18,7 @@ confounders_app = typer.Typer(help="Confounder dictionaries.", no_args_is_help=T
 @confounders_app.command()
 def sample(
     dataset: Dataset = "shapes",
-    profile: Annotated[str, typer.Option(help="quick or paper.")] = "quick",
+    profile: Annotated[str, typer.Option(help="quick, paper or frozen.")] = "quick",
     data_dir: Annotated[
         Path | None,
         typer.Option("--data", help="Folder of the datasets, or of this dataset; default: data."),

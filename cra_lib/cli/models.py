@@ -23,6 +23,9 @@ def import_released(
         ),
     ],
     out_dir: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder to write to.")],
+    language_model: Annotated[
+        str, typer.Option(help="FrozenBiLM only: whose tokenizer to read; a name or a folder.")
+    ] = "microsoft/deberta-v2-xlarge",
 ) -> None:
     """Bring a file of the authors' release into this library's formats; none of it is executed.
 
@@ -38,7 +41,7 @@ def import_released(
         write_confounders(out_dir / f"{kind}.safetensors", centres.numpy())
         typer.echo(f"{kind} confounders {list(centres.shape)} -> {out_dir}/{kind}.safetensors")
         return
-    imported = released.import_checkpoint(source, out_dir)
+    imported = released.import_checkpoint(source, out_dir, language_model=language_model)
     typer.echo(f"{type(imported.model).__name__} -> {out_dir}")
     _list("kept aside, the release never reads them", sorted(imported.leftovers))
     _list("missing, left at random", imported.missing)
@@ -63,14 +66,17 @@ def parameters(
     confounders: Annotated[int, typer.Option(help="Confounders per modality, K.")] = 512,
 ) -> None:
     """Count the parameters of a variant at the paper's widths, and explain the published number."""
-    from cra_lib.model.parameters import explain_size, paper_sized
+    from cra_lib.model.parameters import explain_cost, explain_size, paper_sized
     from cra_lib.model.saving import count_parameters
 
-    counts = count_parameters(paper_sized(variant, text_encoder, confounders))
+    model = paper_sized(variant, text_encoder, confounders)
+    counts = count_parameters(model)
     if variant in ("cra", "cra-released"):
         typer.echo(explain_size(counts))
     else:
         typer.echo("\n".join(f"{name:<42}{count:>13,}" for name, count in counts.items()))
+    if model.settings.is_frozen:
+        typer.echo(explain_cost(variant))
 
 
 def _list(what: str, names: list[str]) -> None:

@@ -30,7 +30,9 @@ def register(app: typer.Typer) -> None:
 
 def reproduce(
     dataset: Dataset = "shapes",
-    profile: Annotated[str | None, typer.Option(help="quick, paper, or a YAML file.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="quick, paper, frozen, or a YAML file.")
+    ] = None,
     variants: Annotated[str | None, typer.Option(help="Names, separated by commas.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Numbers, separated by commas.")] = None,
     cores: Annotated[int | None, typer.Option(help="CPU cores to use; default all.")] = None,

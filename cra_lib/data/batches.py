@@ -20,6 +20,7 @@ from torch import Tensor
 
 from cra_lib.config import RunConfig
 from cra_lib.data.distractors import Candidates, DistractorSampler, TextIndex, index_texts
+from cra_lib.data.prompts import PromptTable
 from cra_lib.data.tokens import Texts, TokenTable, length_chunks
 from cra_lib.evaluator.annotations import read_questions
 from cra_lib.paths import DataFiles
@@ -116,16 +117,31 @@ def make_split(
         raise InputError(f"No questions to go with the features of {store.path}.")
     video_ids, video_index = np.unique([q.video_id for q in questions], return_inverse=True)
     texts = index_texts(questions, paraphrases)
-    table = TokenTable(
-        tokenizer,
-        texts.questions,
-        texts.answers,
-        max_question_tokens=config.model.max_question_tokens,
-        max_pair_tokens=config.model.max_pair_tokens,
-    )
+    table = token_table(config, tokenizer, texts.questions, texts.answers)
     names = tuple(map(str, video_ids))
     features = torch.from_numpy(store.take(names))
     return Split(questions, names, video_index.astype(np.int64), features, texts, table)
+
+
+def token_table(
+    config: RunConfig, tokenizer, questions: Sequence[str], answers: Sequence[str]
+) -> TokenTable:
+    """The texts as the model of these settings reads them: pairs, or prompts with a mask."""
+    if config.model.is_frozen:
+        return PromptTable(
+            tokenizer,
+            questions,
+            answers,
+            max_tokens=config.model.max_prompt_tokens,
+            raw_distractors=config.train.distractors == "released",
+        )
+    return TokenTable(
+        tokenizer,
+        questions,
+        answers,
+        max_question_tokens=config.model.max_question_tokens,
+        max_pair_tokens=config.model.max_pair_tokens,
+    )
 
 
 def read_paraphrases(data: DataFiles) -> dict[str, list[str]]:
@@ -252,7 +268,7 @@ class TrainingBatches:
         batch, width = answers.shape
         pairs = split.table.pairs(np.repeat(own, width), answers.ravel())
         asked = candidates.questions[rows] if self.question_stage else answers[:, :0]
-        questions = split.table.questions(asked.ravel())
+        questions = split.table.candidate_questions(asked, candidates.question_index[rows])
         texts = Texts(*(np.concatenate(halves) for halves in zip(pairs, questions, strict=True)))
         chunks, place = chunk_texts(split.table, texts, self.chunk_tokens, self.fixed_width)
         right = answers[np.arange(batch), answer_index]

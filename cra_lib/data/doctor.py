@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -47,6 +47,7 @@ def examine(dataset: str, files: DataFiles) -> list[Finding]:
     entry, root = dataset_named(dataset), files.root
     findings = [_file(source, root) for source in entry.files]
     findings += [_model(name) for name in entry.models]
+    findings += [_optional_model(name, size) for name, size in entry.optional_models.items()]
     if entry.parser:
         findings.append(_parser(entry.parser))
     return findings
@@ -108,6 +109,18 @@ def _model(name: str) -> Finding:
         purpose="pre-trained weights",
         without="data preparation, scoring; the shapes dataset in full",
         required=True,
+    )
+
+
+def _optional_model(name: str, size: int) -> Finding:
+    """Weights of a variant that not everybody trains; the size is an estimate while missing."""
+    found = _model(name)
+    return replace(
+        found,
+        size=found.size or size,
+        purpose="frozen language model of the frozen-* variants",
+        without="every variant that does not start with frozen-",
+        required=False,
     )
 
 

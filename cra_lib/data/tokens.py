@@ -46,17 +46,21 @@ class TokenTable:
         max_pair_tokens: int,
     ):
         separator = tokenizer.sep_token or tokenizer.eos_token or ""
-        bare = _tokenise(tokenizer, questions)
-        heads = _tokenise(tokenizer, [f"{text} {separator}" for text in questions])
-        tails = _tokenise(tokenizer, [f"{separator} {text}" for text in answers])
-        segments = [*bare, *heads, *(ids[bool(separator) :] for ids in tails), []]
+        bare = tokenise(tokenizer, questions)
+        heads = tokenise(tokenizer, [f"{text} {separator}" for text in questions])
+        tails = tokenise(tokenizer, [f"{separator} {text}" for text in answers])
+        self.max_question_tokens, self.max_pair_tokens = max_question_tokens, max_pair_tokens
+        self._num_questions, self._num_answers = len(bare), len(tails)
+        self.fill(tokenizer, [*bare, *heads, *(ids[bool(separator) :] for ids in tails), []])
+
+    def fill(self, tokenizer, segments: list[list[int]]) -> None:
+        """Lay the tokens of all segments end to end."""
         self.lengths = np.array([len(ids) for ids in segments])
         self.starts = np.cumsum(self.lengths) - self.lengths
         self.flat = np.concatenate([np.array(ids, np.int64) for ids in segments])
         self.prefix, self.suffix = special_tokens(tokenizer)
+        self.num_special = len(self.prefix) + len(self.suffix)
         self.pad = int(tokenizer.pad_token_id)
-        self.max_question_tokens, self.max_pair_tokens = max_question_tokens, max_pair_tokens
-        self._num_questions, self._num_answers = len(bare), len(tails)
 
     def questions(self, texts: np.ndarray) -> Texts:
         """Bare questions by number."""
@@ -64,6 +68,10 @@ class TokenTable:
         return Texts(
             texts, np.full_like(texts, empty), np.full_like(texts, self.max_question_tokens)
         )
+
+    def candidate_questions(self, texts: np.ndarray, truth_index: np.ndarray) -> Texts:
+        """Candidates [B, C] of the question stage; ``truth_index`` says which is the true one."""
+        return self.questions(texts.ravel())
 
     def pairs(self, questions: np.ndarray, answers: np.ndarray) -> Texts:
         """``question </s> answer`` by number."""
@@ -75,15 +83,18 @@ class TokenTable:
 
     def num_tokens(self, texts: Texts) -> np.ndarray:
         """[N] tokens of each text, special ones included."""
-        special = len(self.prefix) + len(self.suffix)
         content = self.lengths[texts.first] + self.lengths[texts.second]
-        return np.minimum(content + special, texts.limit)
+        return np.minimum(content + self.num_special, texts.limit)
+
+    def head_lengths(self, texts: Texts) -> np.ndarray:
+        """[N] tokens of each first segment, as far as they are used."""
+        return self.lengths[texts.first]
 
     def padded(self, texts: Texts, width: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Tokens [N, L] (int64) and keep [N, L] (True is real), L the longest text or ``width``."""
         total = self.num_tokens(texts)[:, None]
         column = np.arange(int(total.max()) if width is None else width)[None]
-        place, cut = column - len(self.prefix), self.lengths[texts.first][:, None]
+        place, cut = column - len(self.prefix), self.head_lengths(texts)[:, None]
         source = np.where(
             place < cut,
             self.starts[texts.first, None] + place,
@@ -128,7 +139,8 @@ def length_chunks(lengths: np.ndarray, budget: int) -> list[np.ndarray]:
     return [run for run in np.split(order, cuts) if len(run)]
 
 
-def _tokenise(tokenizer, texts: Sequence[str]) -> list[list[int]]:
+def tokenise(tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text, without special tokens around it."""
     if not len(texts):
         return []
     return tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]

@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cra_lib.config import ModelConfig
 from cra_lib.model.saving import text_tower
-from cra_lib.model.text import load_tokenizer
+from cra_lib.model.text import load_tokenizer, tokenizer_of
 
 TOKENIZER, SPECIAL = "tokenizer.json", "tokenizer_config.json"
 
@@ -146,6 +147,13 @@ class LightTokenizer:
             return {"input_ids": encoded.ids}
         many = self._inner.encode_batch(list(text), add_special_tokens=add_special_tokens)
         return {"input_ids": [encoded.ids for encoded in many]}
+
+
+def tokenizer_for(settings: ModelConfig) -> Any:
+    """The tokenizer of a model's settings, without transformers where that can be."""
+    if settings.is_frozen:
+        return tokenizer_of(settings)
+    return light_tokenizer(settings.text_encoder)
 
 
 def light_tokenizer(name: str) -> Any:

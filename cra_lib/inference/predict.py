@@ -29,8 +29,9 @@ from cra_lib.evaluator.spans import all_spans
 from cra_lib.evaluator.video_scores import video_scores, write_video_scores
 from cra_lib.inference.chance import predict_by_chance
 from cra_lib.inference.fabric import Fabric
-from cra_lib.model.base import GroundedModel
-from cra_lib.model.text import load_tokenizer
+from cra_lib.inference.frozen import answer_prompts
+from cra_lib.model.base import Pretrained
+from cra_lib.model.text import tokenizer_of
 from cra_lib.paths import DataFiles, RunFiles, atomic, require
 from cra_lib.records import (
     InputError,
@@ -48,6 +49,10 @@ on a GPU enough to keep it busy. Small encoders are faster with more."""
 
 QUESTIONS_AT_ONCE = 256
 """Questions grounded and answered together, once their videos and texts are encoded."""
+
+PROMPTED_AT_ONCE = 64
+"""Questions that a frozen language model answers together. As released they influence each other,
+and this is the batch size of the baseline's own scripts."""
 
 WEIGHT_DIGITS, PROBABILITY_DIGITS = 7, 6
 """Decimals of frame weights and choice probabilities in predictions.jsonl."""
@@ -122,7 +127,8 @@ def predict(
     try:
         # One context around all calls: weights are then cast to bf16 once, not in every call.
         with torch.inference_mode(), autocast():
-            outputs = _outputs(model, evaluation.split, config)
+            find = _prompted_outputs if config.model.is_frozen else _outputs
+            outputs = find(model, evaluation.split, config)
     finally:
         model.train(was_training)
     return to_predictions(outputs, evaluation, config.span)
@@ -158,6 +164,24 @@ def _outputs(model: nn.Module, split: Split, config: RunConfig) -> _Outputs:
     return _Outputs(*map(_joined, zip(*collected, strict=True)))
 
 
+def _prompted_outputs(model: nn.Module, split: Split, config: RunConfig) -> _Outputs:
+    """The same with a frozen language model, which reads video and text together."""
+    device, collected = next(model.parameters()).device, []
+    rows = np.arange(len(split))
+    for batch in (rows[i : i + PROMPTED_AT_ONCE] for i in range(0, len(rows), PROMPTED_AT_ONCE)):
+        output = answer_prompts(
+            model,
+            split.table,
+            split.features[torch.from_numpy(split.video_index[batch])].to(device),
+            split.texts.question_text[batch],
+            split.texts.choices[batch],
+            chunk_tokens(config, device),
+        )
+        probabilities = output.answer_logits.softmax(dim=-1)
+        collected.append((probabilities, output.frame_weights, output.raw_weights, output.gaussian))
+    return _Outputs(*map(_joined, zip(*collected, strict=True)))
+
+
 def encode_texts(model: nn.Module, chunks: tuple[TextChunk, ...]) -> Tensor:
     """[N, D]: the texts of all chunks, end to end."""
     device = next(model.parameters()).device
@@ -173,7 +197,7 @@ def chunk_tokens(config: RunConfig, device: torch.device) -> int:
 
 def is_padded(config: RunConfig) -> bool:
     """Whether texts must be padded to their limits, because the text pooling counts padding."""
-    return config.model.text_pooling == "padded"
+    return config.model.text_pooling == "padded" and not config.model.is_frozen
 
 
 def _joined(parts: tuple[Tensor | None, ...]) -> np.ndarray | None:
@@ -223,7 +247,7 @@ def load_run(run: RunFiles) -> tuple[RunConfig, nn.Module]:
     """
     config = run_settings(run)
     require(run.weights, "Trained model", "The training is not finished; run `cra train` again.")
-    return config, GroundedModel.from_pretrained(run.root)
+    return config, Pretrained.from_pretrained(run.root)
 
 
 def predict_run(
@@ -252,7 +276,7 @@ def _predict_trained(
         devices=1,
         precision=precision or config.train.precision,
     )
-    evaluation = load_evaluation(config, data, split, load_tokenizer(config.model.text_encoder))
+    evaluation = load_evaluation(config, data, split, tokenizer_of(config.model))
     return predict(model.to(fabric.device), evaluation, config, autocast=fabric.autocast)
 
 

@@ -16,15 +16,17 @@ import torch
 
 from cra_lib.config import SpanConfig
 from cra_lib.data.distractors import question_class
+from cra_lib.data.prompts import PromptTable
 from cra_lib.data.tokens import TokenTable
 from cra_lib.evaluator.spans import all_spans
 from cra_lib.inference.answers import Answer, thumbnails
 from cra_lib.inference.drawing import Alternative
 from cra_lib.inference.familiar import Familiar
+from cra_lib.inference.frozen import ground_prompts
 from cra_lib.inference.known import Known, unknown_words
-from cra_lib.inference.light import light_tokenizer
+from cra_lib.inference.light import tokenizer_for
 from cra_lib.inference.trained import DEFAULT_MODEL, TrainedModel
-from cra_lib.model.base import GroundedModel, ModelOutput
+from cra_lib.model.base import ModelOutput, Pretrained
 from cra_lib.model.video import check_features
 from cra_lib.records import InputError, Span
 from cra_lib.video.encoders import fitted
@@ -62,7 +64,7 @@ class VideoSession:
 
     def __init__(
         self,
-        model: GroundedModel,
+        model: Pretrained,
         features: np.ndarray | torch.Tensor,
         frame_times: Sequence[float],
         duration: float | None = None,
@@ -77,7 +79,7 @@ class VideoSession:
         self.model = model.eval()
         self.span = span or SpanConfig(sigma=getattr(model, "sigma", SpanConfig().sigma))
         self.known = known
-        self.tokenizer = tokenizer or light_tokenizer(model.settings.text_encoder)
+        self.tokenizer = tokenizer or tokenizer_for(model.settings)
         self.frame_times = np.asarray(frame_times, dtype=float)
         if self.frame_times.ndim != 1 or len(self.frame_times) != len(features):
             raise InputError(
@@ -89,7 +91,9 @@ class VideoSession:
         with torch.inference_mode():
             inputs = torch.as_tensor(features, dtype=torch.float32)[None]
             check_features(inputs, model.feature_width)
-            self.video = model.encode_video(inputs.to(self._device))
+            video = inputs.to(self._device)
+            # A frozen language model reads the frames anew with every prompt.
+            self.video = video if model.settings.is_frozen else model.encode_video(video)
         self.strangeness = _strangeness(inputs.numpy(), familiar)
         self.notes = (*notes, *self._length_note())
 
@@ -178,10 +182,21 @@ class VideoSession:
         return tuple(choices)
 
     def _encode(self, questions: Sequence[tuple[str, Sequence[str]]]) -> torch.Tensor:
-        """Every "question </s> choice" as one vector, in order [sum of C, D]."""
+        """Every "question </s> choice" as one vector, in order [sum of C, D].
+
+        With a frozen language model: the tokens of every prompt, [sum of C, L].
+        """
         settings = self.model.settings
         pairs = [(question, choice) for question, choices in questions for choice in choices]
         numbers = np.arange(len(pairs))
+        if settings.is_frozen:
+            table = PromptTable(
+                self.tokenizer,
+                [question for question, _ in pairs],
+                [choice for _, choice in pairs],
+                max_tokens=settings.max_prompt_tokens,
+            )
+            return torch.from_numpy(table.padded(table.pairs(numbers, numbers))[0])
         table = TokenTable(
             self.tokenizer,
             [question for question, _ in pairs],
@@ -230,9 +245,14 @@ class VideoSession:
 
     def _ground(self, texts: torch.Tensor) -> tuple[ModelOutput, dict[str, Span]]:
         """What the model returns for the choices of one question, and its intervals."""
-        candidates = texts[None]
         with torch.inference_mode():
-            output = self.model(self.video, candidates, self.model.query_of(candidates))
+            if self.model.settings.is_frozen:
+                keep = texts != self.tokenizer.pad_token_id
+                prompts = (part.to(self._device) for part in (texts, keep))
+                output = ground_prompts(self.model, self.video, *prompts)
+            else:
+                query = self.model.query_of(texts[None])
+                output = self.model(self.video, texts[None], query)
         gaussian = None if output.gaussian is None else output.gaussian.float().cpu().numpy()
         spans = all_spans(
             output.frame_weights.float().cpu().numpy(),

@@ -10,9 +10,9 @@ from cra_lib.config import SpanConfig, load_config
 from cra_lib.evaluator.annotations import NUM_FRAMES, stamps_from_count
 from cra_lib.inference.familiar import read_familiar
 from cra_lib.inference.known import Known, read_known
-from cra_lib.inference.light import light_tokenizer, light_tower
+from cra_lib.inference.light import light_tower, tokenizer_for
 from cra_lib.model import build_model
-from cra_lib.model.base import GroundedModel
+from cra_lib.model.base import Pretrained
 from cra_lib.model.saving import load_pretrained, model_folder
 from cra_lib.paths import RunFiles
 from cra_lib.records import InputError
@@ -49,18 +49,18 @@ class TrainedModel:
         run = RunFiles(self.folder)
         settings = load_config(run.config) if run.config.is_file() else None
         self.known: Known | None = read_known(self.folder)
-        model = load_pretrained(self.folder, build_model, GroundedModel, light_tower)
+        model = load_pretrained(self.folder, build_model, Pretrained, light_tower)
         self.model = model.to(device)
         origin = settings or self.known
         about = settings.data if settings else self.known
         self._encoder = encoder or (about.encoder if about else None)
         self._encoder_weights = encoder_weights
-        of_shapes = self.model.settings.text_encoder == "shapes-clip"
+        of_shapes = "shapes" in self.model.settings.text_encoder
         self._shapes = origin.dataset == "shapes" if origin else of_shapes
         self.num_frames: int = self.known.num_frames if self.known else NUM_FRAMES
         self.span: SpanConfig | None = origin.span if origin else None
         self.title = f"{settings.variant}, seed {settings.seed}" if settings else self.folder.name
-        self.tokenizer: Any = light_tokenizer(self.model.settings.text_encoder)
+        self.tokenizer: Any = tokenizer_for(self.model.settings)
         self.familiar = read_familiar(self.folder)
 
     def stamps(self, frame_count: int, fps: float, duration: float) -> list[float]:

@@ -5,25 +5,12 @@ from torch import Tensor, nn
 
 from cra_lib.config import ModelConfig
 from cra_lib.model import grounding, intervention, temp_clip, text, video
-from cra_lib.model.base import GroundedModel, maximum_query, true_query
+from cra_lib.model.base import Pretrained, maximum_query, true_query
 from cra_lib.model.cra import CRA
 from cra_lib.records import InputError
 
 TEXT_ENCODERS = {"masked": text.TextEncoder, "padded": text.PaddedTextEncoder}
 QUERY_RULES = {"max": maximum_query, "question": true_query}
-GROUNDERS = {
-    "product": grounding.ProductGrounder,
-    "scaled-gate": grounding.ScaledGateGrounder,
-    "similarity": grounding.SimilarityGrounder,
-    "released": grounding.ReleasedGrounder,
-}
-SMOOTHERS = {"sum": grounding.SumSmoother, "softmax": grounding.SoftmaxSmoother}
-FRONT_DOORS = {"frames": intervention.FrontDoor, "batch": intervention.BatchFrontDoor}
-BACK_DOORS = {
-    "applied": intervention.BackDoor,
-    "query": intervention.QueryBackDoor,
-    "unused": intervention.UncalledBackDoor,
-}
 NORM_SCALES = {"balanced": lambda width: width**-0.25, "ones": lambda width: 1.0}
 BASELINES = {"post-hoc": temp_clip.TempCLIP, "gaussian": temp_clip.GaussianTempCLIP}
 
@@ -39,13 +26,14 @@ def build_model(
     backbone: nn.Module | None = None,
     feature_width: int | None = None,
     mask_sigma: float = 9.0,
-) -> CRA | temp_clip.TempCLIP:
-    """The model that the settings describe, with random weights but for its text encoder.
+) -> Pretrained:
+    """The model that the settings describe, with random weights but for its language model.
 
     Args:
         visual: confounder centres of the front-door; without one they are not needed.
         graphs: confounder graphs of the back-door; without one they are not needed.
-        backbone: the text encoder; None loads ``cfg.text_encoder``. Its pooler is dropped.
+        backbone: the text encoder; None loads ``cfg.text_encoder``. Its pooler is dropped. In the
+            frozen families, the masked language model; None loads ``cfg.language_model``.
         feature_width: width of a frame feature; None: that of ``visual``, else CLIP's 768.
         mask_sigma: NG and NG+ only, ``span.sigma``: divides the predicted width of the mask.
 
@@ -57,6 +45,14 @@ def build_model(
     if feature_width is None:
         feature_width = 768 if visual is None else visual.shape[1]
     _check(cfg, feature_width, visual, graphs)
+    if cfg.is_frozen:
+        # Only they need transformers at once, which takes seconds to import.
+        from cra_lib.model.frozen_bilm.assemble import build_frozen
+
+        dictionaries = {"visual": visual, "graphs": graphs}
+        model = build_frozen(cfg, backbone, feature_width, mask_sigma, **dictionaries)
+        model.settings, model.feature_width = cfg, feature_width
+        return model
     shared = {
         "text": _text(cfg, text.load_backbone(cfg.text_encoder) if backbone is None else backbone),
         "query_rule": QUERY_RULES[cfg.question_stage_query],
@@ -73,11 +69,11 @@ def build_model(
     return model
 
 
-GroundedModel.builder = staticmethod(build_model)
+Pretrained.builder = staticmethod(build_model)
 
 
 def _check(cfg: ModelConfig, feature_width: int, visual: Centres, graphs: Graphs) -> None:
-    if cfg.width % cfg.heads or cfg.width % intervention.NUM_NODES:
+    if not cfg.is_frozen and (cfg.width % cfg.heads or cfg.width % intervention.NUM_NODES):
         raise InputError(
             f"model.width {cfg.width} should be a multiple of 8 and of model.heads {cfg.heads}."
         )
@@ -121,8 +117,8 @@ def _grounding(cfg: ModelConfig, feature_width: int) -> dict[str, nn.Module]:
     layers = [video.EncoderLayer(*sizes) for _ in range(cfg.layers)]
     return {
         "video": video.VideoEncoder(embed, layers, cfg.width),
-        "grounder": GROUNDERS[cfg.grounding](cfg.width),
-        "smoother": SMOOTHERS.get(cfg.smoothing, nn.Identity)(cfg.kernel_size),
+        "grounder": grounding.GROUNDERS[cfg.grounding](cfg.width),
+        "smoother": grounding.SMOOTHERS.get(cfg.smoothing, nn.Identity)(cfg.kernel_size),
     }
 
 
@@ -130,7 +126,7 @@ def _interventions(cfg: ModelConfig, visual: Centres, graphs: Graphs) -> dict[st
     front_door, back_door = intervention.NoFrontDoor(), nn.Identity()
     scale = NORM_SCALES[cfg.norm_scale](cfg.width)
     if cfg.front_door != "none":
-        front_door = FRONT_DOORS[cfg.front_door](visual, cfg.width, scale)
+        front_door = intervention.FRONT_DOORS[cfg.front_door](visual, cfg.width, scale)
     if cfg.back_door != "none" and graphs is not None:
-        back_door = BACK_DOORS[cfg.back_door](graphs, cfg.width, scale)
+        back_door = intervention.BACK_DOORS[cfg.back_door](graphs, cfg.width, scale)
     return {"front_door": front_door, "back_door": back_door}

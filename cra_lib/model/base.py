@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -60,12 +60,39 @@ def pool_frames(video: Frames, frame_weights: FrameWeights) -> Vector:
     return torch.einsum("btd,bt->bd", video, frame_weights.to(video.dtype))
 
 
-class GroundedModel(nn.Module):
-    """Encode a video once, encode texts, then answer: ``forward(video, candidates, query)``."""
+class Pretrained(nn.Module):
+    """A model that can be saved to a folder and read back."""
 
-    builder: ClassVar[Callable[..., "GroundedModel"]]
+    builder: ClassVar[Callable[..., "Pretrained"]]
     """What makes a model from its settings. The assembler knows every class of the family and
     leaves itself here, so that a class can be loaded without knowing the assembler."""
+
+    def backbone_record(self) -> dict[str, Any]:
+        """What config.json says about the pre-trained part."""
+        config = self.text.backbone.config.to_dict()
+        config.pop("_name_or_path", None)  # a folder of the machine that trained it
+        return {"text": config}
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """The weights that a checkpoint holds: all, unless a part is frozen."""
+        return self.state_dict()
+
+    def load_trained_state(self, state: dict[str, Tensor]) -> None:
+        """Load what `trained_state` gave."""
+        self.load_state_dict(state)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write model.safetensors, config.json and a model card into a folder."""
+        save_pretrained(self, Path(folder))
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path) -> "Pretrained":
+        """The model of a folder that `save_pretrained` wrote, or of a hub repository."""
+        return load_pretrained(source, cls.builder, cls)
+
+
+class GroundedModel(Pretrained):
+    """Encode a video once, encode texts, then answer: ``forward(video, candidates, query)``."""
 
     def __init__(self, text: nn.Module, query_rule: QueryRule, width: int, dropout: float):
         super().__init__()
@@ -80,12 +107,3 @@ class GroundedModel(nn.Module):
     def query_of(self, candidates: Candidates, truth_index: TruthIndex = None) -> Vector:
         """What the grounding listens to; ``truth_index`` is given in the question stage only."""
         return self.query_rule(candidates, truth_index)
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write model.safetensors, config.json and a model card into a folder."""
-        save_pretrained(self, Path(folder))
-
-    @classmethod
-    def from_pretrained(cls, source: str | Path) -> "GroundedModel":
-        """The model of a folder that `save_pretrained` wrote, or of a hub repository."""
-        return load_pretrained(source, cls.builder, cls)

@@ -125,3 +125,12 @@ class SoftmaxSmoother(nn.Module):
 
     def forward(self, weights: FrameWeights) -> FrameWeights:
         return smooth(weights, self.sigma, self.size).softmax(dim=-1)
+
+
+GROUNDERS = {
+    "product": ProductGrounder,
+    "scaled-gate": ScaledGateGrounder,
+    "similarity": SimilarityGrounder,
+    "released": ReleasedGrounder,
+}
+SMOOTHERS = {"sum": SumSmoother, "softmax": SoftmaxSmoother}

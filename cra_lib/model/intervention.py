@@ -16,14 +16,15 @@ EDGES = (
 NUM_NODES = 8
 
 Any = Float[Tensor, "*batch D"]
+Inner = Float[Tensor, "*batch I"]
 Project = Callable[[Any], Any]
 
 
 def attend(
-    queries: Float[Tensor, "*batch Q D"], keys: Float[Tensor, "*shared K D"]
+    queries: Float[Tensor, "*batch Q D"], keys: Float[Tensor, "*shared K D"], width: int
 ) -> Float[Tensor, "*batch Q D"]:
-    """softmax(q k^T / sqrt D) k: the expectation over k under what q makes likely."""
-    scores = queries @ keys.transpose(-1, -2) / math.sqrt(keys.shape[-1])
+    """softmax(q k^T / sqrt width) k: the expectation over k under what q makes likely."""
+    scores = queries @ keys.transpose(-1, -2) / math.sqrt(width)
     return scores.softmax(dim=-1).to(keys.dtype) @ keys
 
 
@@ -50,13 +51,29 @@ class GraphConvolution(nn.Module):
 
 
 class BackDoor(nn.Module):
-    """do(l) = LN(l + softmax(W_q l (W_k z)^T / sqrt D) W_v z) over the confounder graphs z."""
+    """do(l) = LN(l + softmax(W_q l (W_k z)^T / sqrt D) W_v z) over the confounder graphs z.
 
-    def __init__(self, graphs: Float[Tensor, "J 8 N"], width: int, norm_scale: float = 1.0):
+    Args:
+        inner: width in which texts and graphs are compared; None: the model's.
+        graph_width: width of a convolved graph, a multiple of 8; None: the model's.
+    """
+
+    def __init__(
+        self,
+        graphs: Float[Tensor, "J 8 N"],
+        width: int,
+        norm_scale: float = 1.0,
+        *,
+        inner: int | None = None,
+        graph_width: int | None = None,
+    ):
         super().__init__()
+        inner, graph_width = inner or width, graph_width or width
         self.graphs = nn.Parameter(graphs.detach().float().clone())
-        self.convolve = GraphConvolution(graphs.shape[-1], width // NUM_NODES)
-        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+        self.convolve = GraphConvolution(graphs.shape[-1], graph_width // NUM_NODES)
+        self.query = nn.Linear(width, inner)
+        self.key = nn.Linear(graph_width, inner)
+        self.value = nn.Linear(graph_width, width)
         self.norm = nn.LayerNorm(width)
         nn.init.constant_(self.norm.weight, norm_scale)
 
@@ -64,9 +81,9 @@ class BackDoor(nn.Module):
         """Intervene on a text of any batch shape."""
         return self.norm(text + self.expectation(text, self.convolve(self.graphs).flatten(1)))
 
-    def expectation(self, text: Any, confounders: Float[Tensor, "J D"]) -> Any:
+    def expectation(self, text: Any, confounders: Float[Tensor, "J M"]) -> Any:
         """The confounders' values, weighed by how well each fits the text."""
-        scores = self.query(text) @ self.key(confounders).T / math.sqrt(text.shape[-1])
+        scores = self.query(text) @ self.key(confounders).T / math.sqrt(self.query.out_features)
         return scores.softmax(dim=-1).to(text.dtype) @ self.value(confounders)
 
 
@@ -84,29 +101,61 @@ class UncalledBackDoor(BackDoor):
         return text
 
 
-class FrontDoor(nn.Module):
-    """P(M|X) over the frames of the mediator's own video, P(Y|X',M) P(X') over the centres."""
+class ReleasedFrozenBackDoor(UncalledBackDoor):
+    """As released with FrozenBiLM: a second norm, which not even a call would use."""
 
-    def __init__(self, centres: Float[Tensor, "K F"], width: int, norm_scale: float = 1.0):
+    def __init__(self, graphs: Float[Tensor, "J 8 N"], width: int, **sizes):
+        super().__init__(graphs, width, **sizes)
+        self.inner_norm = nn.LayerNorm(width)
+
+
+class FrontDoor(nn.Module):
+    """P(M|X) over the frames of the mediator's own video, P(Y|X',M) P(X') over the centres.
+
+    Args:
+        inner: width in which mediator, video and centres are compared; None: the model's.
+    """
+
+    def __init__(
+        self,
+        centres: Float[Tensor, "K F"],
+        width: int,
+        norm_scale: float = 1.0,
+        *,
+        inner: int | None = None,
+    ):
         super().__init__()
+        self.width, inner = width, inner or width
         self.centres = nn.Parameter(centres.detach().float().clone())
-        self.mediator = nn.Linear(width, width)
-        self.video = nn.Linear(width, width)
-        self.confounder = nn.Linear(centres.shape[-1], width)
-        self.from_video = nn.Linear(width, width)
-        self.from_confounders = nn.Linear(width, width)
+        self.mediator = nn.Linear(width, inner)
+        self.video = nn.Linear(width, inner)
+        self.confounder = nn.Linear(centres.shape[-1], inner)
+        self.from_video = nn.Linear(inner, width)
+        self.from_confounders = nn.Linear(inner, width)
         self.combine = nn.Linear(2 * width, width)
         self.norm = nn.LayerNorm(width)
         nn.init.constant_(self.norm.weight, norm_scale)
 
-    def forward(self, grounded: Vector, video: Frames, project: Project) -> Vector:
-        """Intervene on the grounded segment; ``project`` is the mediator's own projection."""
-        mediator = self.mediator(grounded).unsqueeze(1)
-        inside = attend(mediator, self.video(project(video)))
-        across = attend(mediator, self.confounder(self.centres))
-        return self.norm(grounded + self.mix(inside, across).squeeze(1))
+    def forward(
+        self, grounded: Vector, video: Frames, project: Project, onto: Vector | None = None
+    ) -> Vector:
+        """Intervene on the grounded segment.
 
-    def mix(self, inside: Any, across: Any) -> Any:
+        Args:
+            project: the mediator's own projection.
+            onto: what the effect is added to; None: the grounded segment itself.
+        """
+        base = grounded if onto is None else onto
+        return self.norm(base + self.effect(grounded, video, project))
+
+    def effect(self, grounded: Vector, video: Frames, project: Project) -> Vector:
+        """The intervention's own part, before any residual connection."""
+        mediator = self.mediator(grounded).unsqueeze(1)
+        inside = attend(mediator, self.video(project(video)), self.width)
+        across = attend(mediator, self.confounder(self.centres), self.width)
+        return self.mix(inside, across).squeeze(1)
+
+    def mix(self, inside: Inner, across: Inner) -> Any:
         """Both expectations, projected and joined."""
         parts = [self.from_video(inside), self.from_confounders(across)]
         return self.combine(torch.cat(parts, dim=-1))
@@ -115,19 +164,25 @@ class FrontDoor(nn.Module):
 class BatchFrontDoor(FrontDoor):
     """As released: P(M|X) runs over the samples of the batch, and X queries the centres."""
 
-    def forward(self, grounded: Vector, video: Frames, project: Project) -> Vector:
-        return self.norm(grounded + self.over_batch(grounded, project(video.mean(dim=1))))
+    def effect(self, grounded: Vector, video: Frames, project: Project) -> Vector:
+        return self.over_batch(grounded, project(video.mean(dim=1)))
 
     def over_batch(self, grounded: Any, context: Any) -> Any:
-        """The intervention's own part, before the residual connection."""
+        """The intervention's own part, given the mean of each video."""
         video = self.video(context)
-        inside = attend(self.mediator(grounded), video)
-        across = attend(video, self.confounder(self.centres))
+        inside = attend(self.mediator(grounded), video, self.width)
+        across = attend(video, self.confounder(self.centres), self.width)
         return self.mix(inside, across)
 
 
 class NoFrontDoor(nn.Module):
     """The evidence is the grounded segment itself."""
 
-    def forward(self, grounded: Vector, video: Frames, project: Project) -> Vector:
+    def forward(
+        self, grounded: Vector, video: Frames, project: Project, onto: Vector | None = None
+    ) -> Vector:
         return grounded
+
+
+FRONT_DOORS = {"frames": FrontDoor, "batch": BatchFrontDoor}
+BACK_DOORS = {"applied": BackDoor, "query": QueryBackDoor, "unused": UncalledBackDoor}

@@ -47,6 +47,23 @@ def answer_loss(
     return weighed.sum() / (truth_index != -1).sum()
 
 
+def yes_no_loss(
+    answer_logits: Float[Tensor, "B C 2"], truth_index: Ids, floor: float = -100.0
+) -> Float[Tensor, "B"]:
+    """Binary cross-entropy of FrozenBiLM, one value a question: yes to the truth, no to the rest.
+
+    Half comes from the right candidate, half from the mean over the wrong ones.
+
+    Args:
+        answer_logits: logits of Yes and No at the mask, for each candidate.
+        floor: log-probabilities are kept above it.
+    """
+    log_yes, log_no = answer_logits.log_softmax(dim=-1).clamp(min=floor).unbind(dim=-1)
+    right = F.one_hot(truth_index, log_yes.shape[1]).to(log_yes.dtype)
+    wrong = (log_no * (1 - right)).sum(dim=1) / (log_yes.shape[1] - 1)
+    return -((log_yes * right).sum(dim=1) + wrong) / 2
+
+
 def _alone(local: Tensor) -> Tensor:
     """What a single process gathers: its own samples."""
     return local

@@ -8,10 +8,14 @@
 
 ``visual`` and ``graphs`` are the shapes of the confounder dictionaries; null where there is none.
 ``mask_sigma`` is the run's ``span.sigma``, in NG and NG+ only; a folder without it was made with 9.
+Where the backbone is frozen, its weights are not in the folder: instead of ``text`` there is
+``"frozen": {"language_model": name, "sha256": of the frozen weights}``. A folder ``language_model``
+beside config.json, where there is one, is taken instead of that name.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from functools import partial
@@ -33,6 +37,8 @@ KNOWN_FILES = KNOWN, FAMILIAR = "known.json", "known.safetensors"
 SHIPPED = Path(__file__).with_name("shipped")
 """Models that come with the library, a folder each."""
 FORMAT = "cra-lib 1"
+LANGUAGE_MODEL = "language_model"
+"""Folder of a frozen language model inside a model's folder, where it has one of its own."""
 CODE_KEYS = {"auto_map", "trust_remote_code", "code_revision", "custom_pipelines"}
 """Entries by which a configuration names code that is not in the libraries installed here."""
 
@@ -40,7 +46,7 @@ CODE_KEYS = {"auto_map", "trust_remote_code", "code_revision", "custom_pipelines
 def save_pretrained(model: nn.Module, folder: Path) -> None:
     """Write a model with everything that it takes to build it again, and a card about it."""
     state = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
+        name: tensor.detach().cpu().contiguous() for name, tensor in model.trained_state().items()
     }
     config = {
         "format": FORMAT,
@@ -48,11 +54,10 @@ def save_pretrained(model: nn.Module, folder: Path) -> None:
         "feature_width": model.feature_width,
         "visual": _shape(state, "front_door.centres"),
         "graphs": _shape(state, "back_door.graphs"),
-        "text": model.text.backbone.config.to_dict(),
+        **model.backbone_record(),
     }
     if (sigma := getattr(model, "sigma", None)) is not None:  # NG and NG+
         config["mask_sigma"] = sigma
-    config["text"].pop("_name_or_path", None)  # a folder of the machine that trained it
     with atomic(folder / WEIGHTS) as partial:
         save_file(state, partial, metadata={"format": "pt"})
     with atomic(folder / CONFIG) as partial:
@@ -89,7 +94,7 @@ def load_pretrained(
     config = _read_config(folder / CONFIG)
     weights = require(folder / WEIGHTS, "Model weights", "Copy the whole folder.")
     try:
-        assemble = partial(_assemble, build, backbone)
+        assemble = partial(_assemble, build, backbone, folder)
         model = _build(config, folder, assemble, _shapes(weights))
         state = load_file(weights)
     except (SafetensorError, OSError) as error:
@@ -97,6 +102,8 @@ def load_pretrained(
     if not isinstance(model, kind):
         raise InputError(f"{folder} holds a {type(model).__name__}, not a {kind.__name__}.")
     fit_state(model, state, str(weights))
+    if "frozen" in config:
+        _check_frozen(model, config["frozen"], folder)
     return model.eval()
 
 
@@ -107,16 +114,16 @@ def fit_state(model: nn.Module, state: dict[str, torch.Tensor], where: str) -> N
         InputError: naming the first parameter that is missing, unknown or of another shape.
     """
     fit_shapes(model, {name: tuple(tensor.shape) for name, tensor in state.items()}, where)
-    model.load_state_dict(state)
+    model.load_trained_state(state)
 
 
 def fit_shapes(model: nn.Module, stored: dict[str, tuple[int, ...]], where: str) -> None:
-    """Compare a model's parameters with stored ones, name by name and shape by shape.
+    """Compare what a model has trained with stored parameters, name by name and shape by shape.
 
     Raises:
         InputError: naming the first parameter that is missing, unknown or of another shape.
     """
-    own, state = model.state_dict(), stored
+    own, state = model.trained_state(), stored
     if absent := sorted(set(own) - set(state)):
         raise InputError(f"{where}: parameter {absent[0]!r} is missing ({len(absent)} in all).")
     if extra := sorted(set(state) - set(own)):
@@ -129,10 +136,32 @@ def fit_shapes(model: nn.Module, stored: dict[str, tuple[int, ...]], where: str)
             )
 
 
+def _check_frozen(model: nn.Module, saved: dict, folder: Path) -> None:
+    here = model.backbone_record()["frozen"]["sha256"]
+    if here != saved["sha256"]:
+        raise InputError(
+            f"{folder} was trained on frozen weights of {saved['language_model']!r} with sha256 "
+            f"{saved['sha256'][:12]}..., but those on this machine have {here[:12]}...; get the "
+            "same ones."
+        )
+
+
+def fingerprint(state: dict[str, torch.Tensor]) -> str:
+    """sha256 over names, types, shapes and bytes of weights in main memory, in order of names."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().contiguous().reshape(-1)
+        digest.update(f"{name} {value.dtype} {list(state[name].shape)}\n".encode())
+        digest.update(value.view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 def model_card(model: nn.Module) -> str:
     """What a reader of the folder should know, as Markdown with the hub's header."""
     kind, settings = type(model).__name__, model.settings.model_dump(mode="json")
-    public = "CRA" if model.settings.family == "cra" else "TempCLIP"
+    public, module = {"cra": "CRA", "temp-clip": "TempCLIP"}.get(model.settings.family), "model"
+    if public is None:
+        public, module = "FrozenBiLM", "model.frozen_bilm"
     rows = "\n".join(f"| {name} | {value} |" for name, value in settings.items())
     sizes = "\n".join(f"| {name} | {size:,} |" for name, size in count_parameters(model).items())
     return (
@@ -141,18 +170,21 @@ def model_card(model: nn.Module) -> str:
         "Answers a multiple-choice question about a video and says which frames it looked at.\n"
         f"It takes {model.feature_width}-wide frame features; a span is attention read as seconds,"
         "\nnot a measurement: check it against the video before relying on it.\n\n"
-        f"```python\nfrom cra_lib.model import {public}\n"
+        f"```python\nfrom cra_lib.{module} import {public}\n"
         f'model = {public}.from_pretrained("FOLDER")\n```\n\n'
         f"| setting | value |\n|---|---|\n{rows}\n\n| part | parameters |\n|---|---|\n{sizes}\n"
     )
 
 
 def count_parameters(model: nn.Module) -> dict[str, int]:
-    """Parameters of each part of the model, the text encoder's apart, and ``total``."""
-    parts = [(f"text.{name}", part) for name, part in model.text.named_children()]
-    parts += [(name, part) for name, part in model.named_children() if name != "text"]
+    """Parameters of each part of the model, the text encoder's apart, ``total`` and ``trained``."""
+    parts = [(name, part) for name, part in model.named_children() if name != "text"]
+    if hasattr(model, "text"):
+        parts = [(f"text.{name}", part) for name, part in model.text.named_children()] + parts
     counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts}
-    return {**counts, "total": sum(p.numel() for p in model.parameters())}
+    total = sum(p.numel() for p in model.parameters())
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return {**counts, "total": total, **({} if trained == total else {"trained": trained})}
 
 
 def _shape(state: dict[str, torch.Tensor], name: str) -> list[int] | None:
@@ -239,9 +271,11 @@ def _build(
     path = folder / CONFIG
     try:
         settings = ModelConfig.model_validate(config["settings"])
-        layers = [settings.layers, *_layer_counts(config["text"])]
+        layers = [settings.layers, *_layer_counts(config.get("text") or {})]
         if max(layers) > len(stored):
             raise InputError(f"{path}: {max(layers)} layers, but {len(stored)} tensors of weights.")
+        if "frozen" in config:  # its language model is this machine's own, and bounds the rest
+            return assemble(config, settings)
         with torch.device("meta"):
             fit_shapes(assemble(config, settings), stored, str(folder / WEIGHTS))
         return assemble(config, settings)
@@ -263,16 +297,23 @@ def _layer_counts(text: dict) -> list[int]:
 def _assemble(
     build: Callable[..., nn.Module],
     backbone: Callable[[dict], nn.Module],
+    folder: Path,
     config: dict,
     settings: ModelConfig,
 ) -> nn.Module:
+    text = None
+    if "frozen" not in config:
+        text = backbone(config["text"])
+    elif (folder / LANGUAGE_MODEL).is_dir():
+        own = {"language_model": str(folder / LANGUAGE_MODEL)}
+        settings = settings.model_copy(update=own)
     shapes = (config["visual"], config["graphs"])
     visual, graphs = (None if shape is None else torch.zeros(shape) for shape in shapes)
     return build(
         settings,
         visual=visual,
         graphs=graphs,
-        backbone=backbone(config["text"]),
+        backbone=text,
         feature_width=config["feature_width"],
         mask_sigma=float(config.get("mask_sigma", 9.0)),
     )

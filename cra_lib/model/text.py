@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from cra_lib.config import ModelConfig
 from cra_lib.model.base import Keep, Texts, Tokens
 from cra_lib.records import InputError
 
@@ -20,6 +21,9 @@ SHORT_NAMES = {
     "deberta": "microsoft/deberta-base",
 }
 """Short names of the text encoders that the paper's family of models uses."""
+
+SHAPES_LM = Path(__file__).with_name("frozen_bilm") / "shapes_lm"
+"""The embedded dataset's masked language model."""
 
 Words = Float[Tensor, "N L D"]
 
@@ -36,12 +40,19 @@ def load_backbone(name: str) -> nn.Module:
         return without_pooler(transformers.AutoModel.from_pretrained(source))
 
 
-def load_tokenizer(name: str) -> Any:
+def load_tokenizer(name: str, setting: str = "model.text_encoder") -> Any:
     """The fast tokenizer that belongs to `load_backbone(name)`; raises the same errors."""
     import transformers
 
-    with located(name) as source:
+    with located(name, setting) as source:
         return transformers.AutoTokenizer.from_pretrained(source)
+
+
+def tokenizer_of(cfg: ModelConfig) -> Any:
+    """The tokenizer of a model's settings; raises the errors of `load_tokenizer`."""
+    if cfg.is_frozen:
+        return load_tokenizer(cfg.language_model, "model.language_model")
+    return load_tokenizer(cfg.text_encoder)
 
 
 def without_pooler(backbone: nn.Module) -> nn.Module:
@@ -52,13 +63,19 @@ def without_pooler(backbone: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def located(name: str) -> Iterator[str]:
-    """The folder or hub name to load from; a failed load inside becomes one sentence."""
+def located(name: str, setting: str = "model.text_encoder") -> Iterator[str]:
+    """The folder or hub name to load from; a failed load inside becomes one sentence.
+
+    Args:
+        setting: what the sentence tells to change.
+    """
     source, folder = SHORT_NAMES.get(name, name), Path(name).expanduser()
     if name == "shapes-clip":
         from cra_lib.video.shapes_clip import text_folder
 
         source = str(text_folder())
+    elif name == "shapes-lm":
+        source = str(SHAPES_LM)
     elif folder.is_dir():
         source = str(folder)
     try:
@@ -66,9 +83,10 @@ def located(name: str) -> Iterator[str]:
     except (OSError, ValueError) as error:
         offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
         why = "HF_HUB_OFFLINE is set" if offline else "no such folder, and the hub has not sent it"
+        kind = setting.removeprefix("model.").replace("_", " ")
         raise InputError(
-            f"No text encoder {name!r} on this machine ({why}); run `hf download {source}` where "
-            "there is a network, or set model.text_encoder to a folder that holds its weights."
+            f"No {kind} {name!r} on this machine ({why}); run `hf download {source}` where "
+            f"there is a network, or set {setting} to a folder that holds its weights."
         ) from error
 
 

@@ -15,14 +15,25 @@ from torch import nn
 
 from cra_lib.config import ModelConfig, run_config
 from cra_lib.model import CRA, TempCLIP, build_model
-from cra_lib.model.saving import fit_state
+from cra_lib.model.base import Pretrained
+from cra_lib.model.frozen_bilm import FrozenBiLM, Vocabulary
+from cra_lib.model.frozen_bilm.loading import save_language_model, vocabulary_of
+from cra_lib.model.saving import LANGUAGE_MODEL, fit_state
+from cra_lib.model.text import load_tokenizer
 from cra_lib.paths import atomic, require
 from cra_lib.records import InputError
 from cra_lib.released import names
+from cra_lib.released.frozen import (
+    export_frozen,
+    import_frozen,
+    is_frozen_state,
+    language_state,
+)
 
 LEFTOVERS = "released_only.safetensors"
 """Beside an imported model: the release's tensors that have no counterpart here."""
 
+LANGUAGE_MODEL_NAME = "microsoft/deberta-v2-xlarge"
 RELEASED_HEADS = 8
 """Attention heads over the frames; the release fixes them, whatever its configuration says."""
 
@@ -33,7 +44,7 @@ State = Mapping[str, torch.Tensor]
 class Imported:
     """A released state as our model, and what the translation left over."""
 
-    model: CRA | TempCLIP
+    model: CRA | TempCLIP | FrozenBiLM
     leftovers: dict[str, torch.Tensor]
     """The release's tensors without a counterpart, under its names; none of them is ever used."""
     missing: list[str] = field(default_factory=list)
@@ -54,10 +65,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch raises whatever its parser happens to meet
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"{path}: not a checkpoint that can be read safely ({reason}).") from None
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    is_mapping = isinstance(content, dict)
+    # FrozenBiLM's own checkpoints call their state "model".
+    state = content.get("state_dict", content.get("model", content)) if is_mapping else None
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise InputError(f"{path}: no state_dict of tensors in it.")
-    return content if "state_dict" in content else {"state_dict": content}
+    return content if "state_dict" in content else {"state_dict": state}
 
 
 def _dtype_classes() -> list[type]:
@@ -68,24 +81,30 @@ def import_state(
     state: State,
     *,
     backbone: nn.Module | None = None,
-    heads: int = RELEASED_HEADS,
+    heads: int | None = None,
     settings: dict[str, Any] | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> Imported:
     """A released state in our model, in its as-released settings.
 
     Args:
         state: parameter name -> tensor; a ``module.`` prefix is dropped.
         backbone: the text encoder; None infers RoBERTa or BERT from the tensors' shapes.
-        heads: attention heads over the frames.
+        heads: attention heads over the frames (8 as released), or of a frozen language model.
+        vocabulary: of a FrozenBiLM, its tokenizer's mask and answers.
         settings: model settings that win over what the state shows, such as dropout.
 
     Raises:
         InputError: not a state of the release, or one whose widths do not fit together.
     """
     bare = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    if is_frozen_state(bare):
+        if vocabulary is None:
+            raise InputError("A FrozenBiLM state needs the tokenizer of its language model.")
+        return Imported(*import_frozen(bare, vocabulary, heads=heads, settings=settings or {}))
     table = names.TEMP_CLIP_NAMES if "linear_video.weight" in bare else names.CRA_NAMES
     ours, leftovers = names.from_released(bare, table)
-    config = _settings(ours, heads, settings or {})
+    config = _settings(ours, heads or RELEASED_HEADS, settings or {})
     backbone = _backbone(ours) if backbone is None else backbone
     model = build_model(
         config,
@@ -110,6 +129,8 @@ def export_state(model: CRA | TempCLIP, leftovers: State | None = None) -> dict[
     Raises:
         InputError: the model has parameters that the release has no place for.
     """
+    if isinstance(model, FrozenBiLM):
+        return export_frozen(model, leftovers or {})
     table = names.CRA_NAMES if isinstance(model, CRA) else names.TEMP_CLIP_NAMES
     reverse = _reverse(table)
     for name in model.state_dict():
@@ -118,9 +139,32 @@ def export_state(model: CRA | TempCLIP, leftovers: State | None = None) -> dict[
     return {**names.to_released(model.state_dict(), table), **(leftovers or {})}
 
 
-def import_checkpoint(path: Path, out_dir: Path) -> Imported:
-    """Read a released checkpoint and write it as a model folder with its leftovers."""
-    imported = import_state(read_checkpoint(path)["state_dict"])
+def import_checkpoint(
+    path: Path,
+    out_dir: Path,
+    *,
+    language_model: str = LANGUAGE_MODEL_NAME,
+    heads: int | None = None,
+) -> Imported:
+    """Read a released checkpoint and write it as a model folder with its leftovers.
+
+    A FrozenBiLM's language model is written beside it, to ``language_model``.
+
+    Args:
+        language_model: name or folder of the one that a FrozenBiLM was trained with; only its
+            tokenizer is read.
+        heads: see `import_state`.
+    """
+    state = read_checkpoint(path)["state_dict"]
+    bare = {name.removeprefix("module."): value for name, value in state.items()}
+    tokenizer = vocabulary = None
+    if is_frozen_state(bare):
+        tokenizer = load_tokenizer(language_model, "model.language_model")
+        vocabulary = vocabulary_of(tokenizer, language_model)
+    imported = import_state(bare, heads=heads, vocabulary=vocabulary)
+    if tokenizer is not None:
+        config = imported.model.language.config
+        save_language_model(language_state(bare), config, tokenizer, out_dir / LANGUAGE_MODEL)
     imported.model.save_pretrained(out_dir)
     if imported.leftovers:
         with atomic(out_dir / LEFTOVERS) as partial:
@@ -130,7 +174,7 @@ def import_checkpoint(path: Path, out_dir: Path) -> Imported:
 
 def export_checkpoint(folder: Path, path: Path) -> dict[str, torch.Tensor]:
     """Write a model folder as a released checkpoint ``{"state_dict": ...}``."""
-    model = CRA.__base__.from_pretrained(folder)
+    model = Pretrained.from_pretrained(folder)
     leftovers = load_file(folder / LEFTOVERS) if (folder / LEFTOVERS).exists() else {}
     state = export_state(model, leftovers)
     with atomic(path) as partial:

@@ -78,6 +78,76 @@ TEMP_CLIP_NAMES = (
 )
 """Released Temp[CLIP] baselines: (theirs, ours)."""
 
+_EXTRA_LAYER = tuple(
+    (f"{name}.layer.0.{theirs}.", f"extra.{ours}.")
+    for name in ("trans", "trans_gauss")
+    for theirs, ours in _MASKED_LAYER_PARTS
+)
+_ADAPTED_PARTS = (
+    ("attention.output.dense", "attention.output.dense.dense"),
+    ("attention.output.adapter", "attention.output.dense.adapter"),
+    ("output.dense", "output.dense.dense"),
+    ("output.adapter", "output.dense.adapter"),
+)
+_DEBERTA_PARTS = ("embeddings.word_embeddings", "embeddings.LayerNorm", "encoder")
+FROZEN_NAMES = (
+    ("answer_embeddings.weight", "answers.weight"),
+    ("answer_bias", "answers.bias"),
+    ("deberta.embeddings.linear_video.", "frames."),
+    ("deberta.embeddings.position_embeddings.weight", "language.positions.weight"),
+    ("lm_predictions.lm_head.dense.", "language.head.dense."),
+    ("lm_predictions.lm_head.LayerNorm.", "language.head.LayerNorm."),
+    ("lm_predictions.lm_head.bias", "language.head.bias"),
+    *(
+        (
+            f"deberta.encoder.layer.#.{part}.{theirs}.",
+            f"language.deberta.encoder.layer.#.{part}.{ours}.",
+        )
+        for part in ("attention.output", "output")
+        for theirs, ours in (("dense", "dense.dense"), ("adapter", "dense.adapter"))
+    ),
+    (
+        "deberta.embeddings.word_embeddings.weight",
+        "language.deberta.embeddings.word_embeddings.weight",
+    ),
+    ("deberta.embeddings.LayerNorm.", "language.deberta.embeddings.LayerNorm."),
+    ("deberta.encoder.", "language.deberta.encoder."),
+    *_EXTRA_LAYER[:8],
+    ("word_attn.0.", "word_pooling.score."),
+    ("fusion_lin.0.", "fuse_words.norm."),
+    ("fusion_lin.1.", "fuse_words.project."),
+    ("fusion.0.", "fuse_frames.norm."),
+    ("fusion.1.", "fuse_frames.project."),
+    ("grounding_module.qa_proj.", "grounder.project_query."),
+    ("grounding_module.v_proj.", "grounder.project_frames."),
+    ("grounding_module.grounding.", "grounder.score."),
+    ("grounding_module.gs_filter.sigma", "smoother.sigma"),
+    ("do._vis_do.visual_clusters", "front_door.centres"),
+    ("do._vis_do.do.prob_m.", "front_door.mediator."),
+    ("do._vis_do.do.prob_x.", "front_door.video."),
+    ("do._vis_do.do.prob_x_hat.", "front_door.confounder."),
+    ("do._vis_do.do.prob_x_m.", "front_door.from_video."),
+    ("do._vis_do.do.prob_x_hat_x.", "front_door.from_confounders."),
+    ("do._vis_do.do.fc.", "front_door.combine."),
+    ("do.vis_norm.", "front_door.norm."),
+    ("do._lin_do.node", "back_door.graphs"),
+    ("do._lin_do.norm.", "back_door.inner_norm."),
+    ("do._lin_do.gcn.lin.", "back_door.convolve.project."),
+    ("do._lin_do.gcn.bias", "back_door.convolve.bias"),
+    ("do._lin_do.do.q.", "back_door.query."),
+    ("do._lin_do.do.k.", "back_door.key."),
+    ("do._lin_do.do.v.", "back_door.value."),
+    ("do.lin_norm.", "back_door.norm."),
+)
+"""Released CRA on FrozenBiLM, and plain FrozenBiLM: (theirs, ours)."""
+
+FROZEN_GAUSSIAN_NAMES = (
+    *(pair for pair in FROZEN_NAMES if not pair[0].startswith("trans.")),
+    *_EXTRA_LAYER[8:],
+    ("logit_gauss.1.", "locate.1."),
+)
+"""Released NG on FrozenBiLM: (theirs, ours)."""
+
 
 def _matcher(pattern: str) -> re.Pattern[str]:
     body = re.escape(pattern).replace(r"\#", r"(\d+)")

@@ -28,8 +28,12 @@ PUBLISHED_TOLERANCE = 2.0
 METHODS = {
     "cra": "CRA", "cra-released": "CRA", "post-hoc": "PH", "post-hoc-released": "PH",
     "ng": "NG", "ng+": "NG+", "ng+-released": "NG+",
+    "frozen-cra": "CRA on FrozenBiLM", "frozen-cra-released": "CRA on FrozenBiLM",
+    "frozen-post-hoc": "PH on FrozenBiLM", "frozen-ng": "NG on FrozenBiLM",
+    "frozen-ng+": "NG+ on FrozenBiLM", "frozen-ng+-released": "NG+ on FrozenBiLM",
 }  # fmt: skip
-"""Variant -> method in results/published.csv."""
+"""Variant -> method in results/published.csv, with its backbone where that is not Temp[CLIP]."""
+BACKBONES = {"Temp[CLIP]": "", "FrozenBiLM": " on FrozenBiLM"}
 GOOD = ("identical", "within")
 VERDICTS = (*GOOD, "outside", "not run")
 
@@ -191,11 +195,12 @@ def read_published(path: Path, dataset: str) -> dict[tuple[str, str, str], float
     ours = {theirs: split for split, theirs in dataset_named(dataset).published_as.items()}
     for row in leaderboard.read_published(path):
         main = row["kind"] == "main" and row["subset"] == "all"
-        if main and row["dataset"] == dataset and row["backbone"] == "Temp[CLIP]":
+        if main and row["dataset"] == dataset and row["backbone"] in BACKBONES:
             split = ours.get(row["split"], row["split"])
+            method = row["method"] + BACKBONES[row["backbone"]]
             for metric in CHECKED:
                 if row[metric] is not None:
-                    numbers[row["method"], split, metric] = row[metric]
+                    numbers[method, split, metric] = row[metric]
     return numbers
 
 

@@ -26,7 +26,7 @@ from cra_lib.reproduction.workspace import (
     merge_sections,
 )
 
-PROFILES = ("quick", "paper")
+PROFILES = ("quick", "paper", "frozen")
 TRAIN_SETTINGS = set(TrainConfig.model_fields)
 PROFILE_KEYS = {"variants", "seeds", "cost", "settings", "overrides"}
 

@@ -20,10 +20,11 @@ from cra_lib.inference.fabric import Fabric
 from cra_lib.inference.leave import leave_known
 from cra_lib.inference.predict import load_evaluation, predict
 from cra_lib.model.losses import loss_weights, weighted
-from cra_lib.model.text import load_tokenizer
+from cra_lib.model.text import tokenizer_of
 from cra_lib.paths import DataFiles, RunFiles, atomic
 from cra_lib.records import InputError
 from cra_lib.training.feed import LossWatch, NonFiniteLoss, groups, loaded
+from cra_lib.training.frozen_steps import frozen_step_losses
 from cra_lib.training.log import (
     Meter,
     epoch_line,
@@ -52,7 +53,7 @@ from cra_lib.training.state import (
     seed_step,
     stop_requests,
 )
-from cra_lib.training.steps import Objective, TrainingStep
+from cra_lib.training.steps import Objective, TrainingStep, step_losses
 
 
 def train_one_epoch(engine: Engine, progress: Progress, meter: Meter) -> bool:
@@ -105,6 +106,7 @@ def _set_learning_rate(engine: Engine, step: int) -> None:
         warmup_steps=round(train.warmup_epochs * per_epoch),
         total_steps=train.epochs * per_epoch,
         final_factor=train.final_learning_rate_factor,
+        shape=train.schedule,
     )
     for group in engine.optimizer.param_groups:
         group["lr"] = train.learning_rate * factor * group["factor"]
@@ -188,7 +190,7 @@ def _set_up(
     state: dict[str, Any] | None,
 ) -> Engine:
     """Data, model and optimizer, as they were when ``state`` was saved."""
-    tokenizer = load_tokenizer(config.model.text_encoder)
+    tokenizer = tokenizer_of(config.model)
     batches = training_batches(config, load_split(config, data, "train", tokenizer), fabric)
     validation = load_evaluation(config, data, "val", tokenizer)
     if validation.truths is None:
@@ -196,12 +198,13 @@ def _set_up(
     model = new_model(config, data)
     if state:
         with restoring(run):
-            model.load_state_dict(state["model"])
+            model.load_trained_state(state["model"])
     optimizer = new_optimizer(model, config.train)
     objective = Objective(
         config.train.question_stage, config.train.alignment, config.train.temperature
     )
-    step, take_step = fabric.setup(TrainingStep(model, objective), optimizer)
+    losses = frozen_step_losses if config.model.is_frozen else step_losses
+    step, take_step = fabric.setup(TrainingStep(model, objective, losses), optimizer)
     if state:
         with restoring(run):
             optimizer.load_state_dict(state["optimizer"])
@@ -287,7 +290,9 @@ def _keep(engine: Engine, run: RunFiles, progress: Progress, row: dict[str, Any]
     is_first, select_by = engine.fabric.is_global_zero, engine.config.train.select_by
     takes_last = select_by == "last"
     value = row[f"val_{HEADLINE[0] if takes_last else select_by}"]
-    if takes_last or progress.best is None or value >= progress.best:
+    better = progress.best is None or value > progress.best
+    tied = value == progress.best and engine.config.train.ties == "later"
+    if takes_last or better or tied:
         progress.best, progress.best_epoch = value, progress.epoch
         if is_first:
             _save_model(engine.model, best_folder(run, progress.epoch))

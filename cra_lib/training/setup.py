@@ -9,9 +9,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from cra_lib.config import RunConfig, TrainConfig
@@ -21,7 +23,9 @@ from cra_lib.data.distractors import DistractorSampler
 from cra_lib.inference.fabric import DDPStrategy, Fabric
 from cra_lib.inference.predict import Evaluation, chunk_tokens, is_padded
 from cra_lib.model import build_model
-from cra_lib.paths import DataFiles
+from cra_lib.model.base import GroundedModel
+from cra_lib.model.saving import WEIGHTS
+from cra_lib.paths import DataFiles, require
 from cra_lib.records import InputError
 
 
@@ -151,6 +155,10 @@ def new_model(config: RunConfig, data: DataFiles) -> nn.Module:
         feature_width=config.data.feature_width,
         mask_sigma=config.span.sigma,
     )
+    if config.train.start_from:
+        start_from(model, Path(config.train.start_from))
+    if config.model.is_frozen:
+        return _economical(model, config.train)
     if config.train.compile:
         # Texts and videos carry nearly all of the work; their shapes change from step to step.
         model.encode_text = torch.compile(model.encode_text, dynamic=True)
@@ -158,19 +166,44 @@ def new_model(config: RunConfig, data: DataFiles) -> nn.Module:
     return model
 
 
+def start_from(model: nn.Module, folder: Path) -> None:
+    """Take over the trained weights of a model folder where name and shape agree.
+
+    Raises:
+        InputError: no model folder, or none of its weights fits.
+    """
+    path = require(folder / WEIGHTS, "Weights to start from (train.start_from)", "Check the path.")
+    own, given = model.trained_state(), load_file(path)
+    shared = {n: v for n, v in given.items() if n in own and own[n].shape == v.shape}
+    if not shared:
+        raise InputError(f"{path}: none of its weights fits the model; nothing to start from.")
+    model.load_trained_state({**own, **shared})
+
+
+def _economical(model: nn.Module, train: TrainConfig) -> nn.Module:
+    """A frozen backbone as the settings want it trained."""
+    if train.compile:
+        raise InputError("train.compile is not supported with a frozen language model; unset it.")
+    if train.gradient_checkpointing:
+        model.language.checkpoint_layers()
+    return model
+
+
 def new_optimizer(model: nn.Module, train: TrainConfig) -> torch.optim.Optimizer:
-    """Adam with AMSGrad; the pre-trained text encoder may have a learning rate of its own."""
-    text = {id(parameter) for parameter in model.text.backbone.parameters()}
-    groups = [
-        {"params": [p for p in model.parameters() if id(p) not in text], "factor": 1.0},
-        {
-            "params": list(model.text.backbone.parameters()),
-            "factor": train.text_learning_rate_factor,
-        },
-    ]
+    """Adam over what is trained; a fine-tuned text encoder may have a learning rate of its own."""
+    text = list(model.text.backbone.parameters()) if isinstance(model, GroundedModel) else []
+    apart = {id(parameter) for parameter in text}
+    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in apart]
+    groups = [{"params": rest, "factor": 1.0}]
+    if text:
+        groups.append({"params": text, "factor": train.text_learning_rate_factor})
     # The fused kernel unscales gradients itself, which leaves nothing to clip in 16-bit floats.
     return torch.optim.Adam(
-        groups, lr=train.learning_rate, amsgrad=True, fused=train.precision != "16-mixed"
+        groups,
+        lr=train.learning_rate,
+        betas=(0.9, train.beta2),
+        amsgrad=train.amsgrad,
+        fused=train.precision != "16-mixed",
     )
 
 

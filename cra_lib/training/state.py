@@ -73,7 +73,7 @@ def save_state(
     state = {
         "config": config.model_dump(mode="json"),
         "progress": asdict(progress),
-        "model": model.state_dict(),
+        "model": model.trained_state(),
         "optimizer": optimizer.state_dict(),
     }
     with atomic(_state_path(run)) as partial:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -46,10 +47,8 @@ class Stage(NamedTuple):
     """[n, M] for each question of the step, others of it (released alignment)."""
 
 
-def step_losses(model: nn.Module, batch: Batch, objective: Objective) -> dict[str, Tensor]:
-    """Every loss of one step: video once, all texts once, then both stages."""
-    video = model.encode_video(batch.features)
-    texts = torch.cat([model.encode_text(chunk.tokens, chunk.keep) for chunk in batch.chunks])
+def stages_of(batch: Batch, objective: Objective) -> list[Stage]:
+    """The tasks of a step, the answer stage first."""
     stages = [
         Stage(
             "answer",
@@ -68,8 +67,15 @@ def step_losses(model: nn.Module, batch: Batch, objective: Objective) -> dict[st
             batch.negatives[1],
         ),
     ]
+    return stages[: 1 + objective.question_stage]
+
+
+def step_losses(model: nn.Module, batch: Batch, objective: Objective) -> dict[str, Tensor]:
+    """Every loss of one step: video once, all texts once, then both stages."""
+    video = model.encode_video(batch.features)
+    texts = torch.cat([model.encode_text(chunk.tokens, chunk.keep) for chunk in batch.chunks])
     losses = {}
-    for stage in stages[: 1 + objective.question_stage]:
+    for stage in stages_of(batch, objective):
         candidates = texts[stage.rows]
         output = model(video, candidates, model.query_of(candidates, stage.asked_index))
         logits = output.answer_logits.float()
@@ -79,14 +85,16 @@ def step_losses(model: nn.Module, batch: Batch, objective: Objective) -> dict[st
             truth = candidates[rows, stage.index]
             # As described, the segment is aligned before the intervention; as released, after it.
             aligned = output.evidence if objective.alignment == "released" else output.grounded
-            losses[f"alignment_{stage.name}"] = _alignment(aligned, truth, stage, batch, objective)
+            losses[f"alignment_{stage.name}"] = aligned_losses(
+                aligned, truth, stage, batch, objective
+            )
     return losses
 
 
-def _alignment(
+def aligned_losses(
     aligned: Tensor, truth: Tensor, stage: Stage, batch: Batch, objective: Objective
 ) -> Tensor:
-    """The alignment loss over the step's questions of all processes."""
+    """The alignment loss of one stage over the step's questions of all processes."""
     if batch.num_questions == 1:
         return aligned.sum() * 0.0
     real = gather_rows(batch.weights) > 0
@@ -131,9 +139,11 @@ class _GatherRows(torch.autograd.Function):
 class TrainingStep(nn.Module):
     """The losses of a step as one module, so that its gradients are averaged over processes."""
 
-    def __init__(self, model: nn.Module, objective: Objective):
+    def __init__(
+        self, model: nn.Module, objective: Objective, losses: Callable[..., Any] = step_losses
+    ):
         super().__init__()
-        self.model, self.objective = model, objective
+        self.model, self.objective, self.losses = model, objective, losses
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        return step_losses(self.model, batch, self.objective)
+        return self.losses(self.model, batch, self.objective)

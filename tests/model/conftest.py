@@ -114,5 +114,9 @@ def tiny():
 def golden():
     """Readers of the recorded numbers."""
     return SimpleNamespace(
-        folder=GOLDEN, recorded=recorded, generated=generated, stored_state=stored_state
+        folder=GOLDEN,
+        recorded=recorded,
+        generated=generated,
+        stored_state=stored_state,
+        tensor=_tensor,
     )

@@ -5,12 +5,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cra_lib.config import TRAINED
+from cra_lib.config.variants import ON_TEMP_CLIP
 from cra_lib.model.losses import answer_loss
 
-DESCRIBED = [name for name in TRAINED if not name.endswith("-released")]
+DESCRIBED = [name for name in ON_TEMP_CLIP if not name.endswith("-released")]
 GROUNDED = [name for name in DESCRIBED if name not in ("blind", "post-hoc")]
-BATCHED = [n for n in TRAINED if n.endswith("-released") and "vci" not in n and "causal" not in n]
+BATCHED = [
+    n for n in ON_TEMP_CLIP if n.endswith("-released") and "vci" not in n and "causal" not in n
+]
 BATCHED = [n for n in BATCHED if not n.startswith(("post-hoc", "ng"))]
 
 UNUSED = {"cra-released", "no-gsg-released", "no-cma-released", "no-vci-released"}
@@ -18,7 +20,7 @@ UNUSED = {"cra-released", "no-gsg-released", "no-cma-released", "no-vci-released
 SHIFTS = ("score.2.bias", "score.3.bias", "pooling.score.bias", "attention.2.bias", "key.bias")
 """Biases that shift all scores of a softmax alike: used, but without effect."""
 
-variants = pytest.mark.parametrize("variant", TRAINED)
+variants = pytest.mark.parametrize("variant", ON_TEMP_CLIP)
 described = pytest.mark.parametrize("variant", DESCRIBED)
 
 

@@ -190,7 +190,11 @@ def test_drawing_leaves_the_callers_settings_alone(scores):
 def test_known_methods_differ_in_colour_and_marker():
     methods = [LOOKS[name] for name in LOOKS if name not in ("blind", "random")]
     assert len({style.colour for style in methods}) == len(methods)
-    assert len({style.marker for style in methods}) == len(methods)
+    # A method on a frozen language model has its counterpart's marker and a line of its own.
+    for frozen in (True, False):
+        family = [LOOKS[name] for name in LOOKS if name.startswith("frozen-") == frozen]
+        family = [style for style in family if style in methods]
+        assert len({style.marker for style in family}) == len(family)
     assert len(set(CYCLE)) == len(CYCLE)
 
 

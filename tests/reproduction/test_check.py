@@ -175,7 +175,7 @@ def test_damaged_scores_are_named_and_left_out(results):
 
 WRONG = {
     "{": "not valid JSON",
-    '{"cells": []}': r"format 1, expected 2 .* record the runs again: cra check shapes --record",
+    '{"cells": []}': r"format 1, expected 2 .* record the runs again: `cra check shapes --record`",
     '{"format": 2, "dataset": "star"}': "holds numbers of 'star', not of 'shapes'",
     '{"format": 2, "dataset": "shapes", "profile": "quick"}': "damaged .*'cells'",
 }

@@ -22,6 +22,7 @@ from cra_lib.datasets import DATASETS
 from cra_lib.reproduction import fingerprint, make_plan
 from cra_lib.reproduction.manifest import record
 from cra_lib.reproduction.missing import listed, missing_inputs
+from cra_lib.reproduction.planning import PROFILES
 from cra_lib.reproduction.run import describe, explain_failure, waiting_jobs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -401,7 +402,7 @@ def test_a_killed_notebook_is_named(toy):
 
 def test_profiles_exist_for_every_dataset(repository):
     names = {path.stem for path in (repository / "workflow" / "profiles").glob("*.yaml")}
-    assert names == {f"{dataset}-{size}" for dataset in DATASETS for size in ("quick", "paper")}
+    assert names == {f"{dataset}-{size}" for dataset in DATASETS for size in PROFILES}
 
 
 def test_snakefile_stays_short(repository):

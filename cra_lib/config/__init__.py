@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from cra_lib.config.variants import FROZEN, VARIANTS, check_variant, merge
 from cra_lib.datasets import DATASETS
 from cra_lib.evaluator.metrics import HEADLINE
 from cra_lib.evaluator.spans import RULES
@@ -67,8 +67,9 @@ class CausalConfig(Section):
 class ModelConfig(Section):
     """What the network is made of. Each choice names a class that the assembler picks."""
 
-    family: Literal["cra", "temp-clip", "random"] = "cra"
-    """CRA, NExT-GQA's Temp[CLIP] baselines, or no model at all: answers by chance."""
+    family: Literal["cra", "temp-clip", "frozen-cra", "frozen-bilm", "random"] = "cra"
+    """CRA, NExT-GQA's Temp[CLIP] baselines, CRA on FrozenBiLM, the FrozenBiLM baselines, or no
+    model at all: answers by chance."""
     width: int = Field(768, ge=8)
     """Model width D."""
     ffn_width: int = Field(768, ge=8)
@@ -108,9 +109,30 @@ class ModelConfig(Section):
     """Initial scale of the interventions' norms: width^(-1/4), which starts logits (dot products of
     two normed vectors) at variance one; or (released) one, which starts them at the width."""
     baseline: Literal["post-hoc", "gaussian"] = "post-hoc"
-    """temp-clip only: attention read post hoc (PH), or the Gaussian mask (NG, NG+)."""
+    """Baselines only: attention read post hoc (PH), or the Gaussian mask (NG, NG+)."""
     sees_video: bool = True
     """False blanks the frames: the blind reference row."""
+    language_model: str = "microsoft/deberta-v2-xlarge"
+    """Frozen families: the masked language model that is kept frozen, a name or local folder, or
+    "shapes-lm", the embedded dataset's."""
+    max_prompt_tokens: int = Field(100, ge=16)
+    """Frozen families: tokens of a prompt, at most; a longer question is cut, never the mask."""
+    adapter_factor: int = Field(8, ge=1)
+    """Frozen families: width of the language model over that of its adapters."""
+    inner_width: int = Field(768, ge=1)
+    """frozen-cra: width in which the interventions compare texts, videos and confounders."""
+    answer_bias: Literal["zero", "words"] = "zero"
+    """Frozen families: bias of Yes and No, zero (as released), or that of their words."""
+    gaussian_answer: Literal["masked", "unmasked"] = "masked"
+    """Frozen NG: the answer is read after the pass with the Gaussian mask, or (released) before."""
+    evidence: Literal["added", "ignored"] = "added"
+    """frozen-cra without a front-door: the evidence is added to the mask's state, or (released)
+    not read by the answer at all."""
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the backbone is a frozen language model."""
+        return self.family.startswith("frozen")
 
     @field_validator("kernel_size")
     @classmethod
@@ -133,6 +155,16 @@ class TrainConfig(Section):
     """Peak learning rate."""
     text_learning_rate_factor: float = Field(1.0, gt=0)
     """Learning rate of the pre-trained text encoder relative to the rest."""
+    beta2: float = Field(0.999, gt=0, lt=1)
+    """Adam's second decay rate."""
+    amsgrad: bool = True
+    """Adam's AMSGrad form."""
+    schedule: Literal["cosine", "linear", "linear-released"] = "cosine"
+    """Descent of the learning rate after the warm-up; "linear-released" sets it one step late."""
+    start_from: str = ""
+    """Folder of a model whose trained weights to start from, where names and shapes agree."""
+    gradient_checkpointing: bool = False
+    """Frozen families: compute layers again in the backward pass instead of keeping them."""
     warmup_epochs: float = Field(1.0, ge=0)
     """Linear warm-up from zero, in epochs."""
     final_learning_rate_factor: float = Field(0.001, ge=0, le=1)
@@ -178,9 +210,11 @@ class TrainConfig(Section):
     paraphrase_probability: float = Field(0.3, ge=0, le=1)
     """Chance that a question's text is replaced by a paraphrase, where there are any."""
     select_by: Annotated[str, AfterValidator(one_of((*HEADLINE, "last")))] = "Acc@QA"
-    """Validation metric that picks the epoch kept, of `evaluator.metrics.HEADLINE`; ties go to the
-    later epoch. "last" picks none and keeps the last one: where validation is small, picking adds
-    more chance than it removes."""
+    """Validation metric that picks the epoch kept, of `evaluator.metrics.HEADLINE`. "last" picks
+    none and keeps the last one: where validation is small, picking adds more chance than it
+    removes."""
+    ties: Literal["later", "earlier"] = "later"
+    """Which of two equally good epochs is kept."""
     patience: int | None = Field(None, ge=1)
     """Stop after this many epochs without a better one."""
     tensorboard: bool = False
@@ -225,70 +259,6 @@ class RunConfig(Section):
 
 
 MACHINE = {"accelerator", "threads", "tensorboard"}  # where a run computes, not what
-_RELEASED = {
-    "model": {
-        "text_pooling": "padded", "question_stage_query": "question", "grounding": "released",
-        "smoothing": "softmax", "front_door": "batch", "back_door": "unused", "norm_scale": "ones",
-    },
-    "train": {"alignment": "released", "distractors": "released", "drop_last": True},
-    "span": {"windows": "released"},
-}  # fmt: skip
-_TEMP_CLIP = {
-    "model": {"family": "temp-clip", "front_door": "none", "back_door": "none"},
-    "train": {"alignment": "none"},
-}
-_RELEASED_TEMP_CLIP = {
-    "model": {"text_pooling": "padded", "question_stage_query": "question"}
-    | {"dropout": 0.3, "attention_dropout": 0.3},
-    "train": {"drop_last": True},
-}
-
-
-def _merge(*layers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Lay settings over each other, section by section; later layers win."""
-    merged: dict[str, dict[str, Any]] = {}
-    for layer in layers:
-        for section, values in layer.items():
-            merged[section] = {**merged.get(section, {}), **values}
-    return merged
-
-
-_NO_STAGE = {"train": {"question_stage": False}}
-_GAUSSIAN = {"model": {"baseline": "gaussian"}, "span": {"rule": "merged"}}
-_NO_CAUSAL = {"model": {"front_door": "none", "back_door": "none"}}
-
-VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
-    "cra": {},
-    "no-gsg": {"model": {"smoothing": "none"}},
-    "no-cma": {"train": {"alignment": "none"}},
-    "no-causal": _NO_CAUSAL,
-    "no-lci": {"model": {"back_door": "none"}},
-    "no-vci": {"model": {"front_door": "none"}},
-    "post-hoc": _merge(_TEMP_CLIP, _NO_STAGE),
-    "ng": _merge(_TEMP_CLIP, _NO_STAGE, _GAUSSIAN),
-    "ng+": _merge(_TEMP_CLIP, _GAUSSIAN),
-    "blind": _merge(_NO_CAUSAL, {"model": {"sees_video": False}}, {"train": {"alignment": "none"}}),
-    "random": {"model": {"family": "random"}},
-    "cra-released": _RELEASED,
-    "no-gsg-released": _merge(_RELEASED, {"model": {"smoothing": "none"}}),
-    "no-cma-released": _merge(_RELEASED, {"train": {"alignment": "none"}}),
-    "no-causal-released": _merge(_RELEASED, _NO_CAUSAL),
-    "no-vci-released": _merge(_RELEASED, {"model": {"front_door": "none"}}),
-    "post-hoc-released": _merge(_TEMP_CLIP, _RELEASED_TEMP_CLIP, _NO_STAGE),
-    "ng+-released": _merge(_TEMP_CLIP, _RELEASED_TEMP_CLIP, _GAUSSIAN),
-}
-"""Variant name -> what it changes. Every row of the paper's tables is one name."""
-TRAINED = tuple(name for name in VARIANTS if name != "random")
-"""Variants that have a model."""
-
-
-def check_variant(name: str) -> str:
-    """The name itself, or an InputError that lists the variants and the nearest one."""
-    if name in VARIANTS:
-        return name
-    near = get_close_matches(name, VARIANTS, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
-    raise InputError(f"Unknown variant {name!r}{hint} The variants are: {', '.join(VARIANTS)}.")
 
 
 def read_profile(path: Path) -> dict[str, Any]:
@@ -321,7 +291,8 @@ def run_config(
     """The settings of one run: defaults, then profile, then variant, then overrides, by section.
 
     Args:
-        profile: section -> settings, as in a profile's YAML.
+        profile: section -> settings, as under ``settings`` of a profile's YAML. Its section
+            ``frozen`` holds such a mapping itself, which wins in variants of a frozen family.
         overrides: section -> settings that win over everything; values of None are ignored.
 
     Raises:
@@ -332,7 +303,9 @@ def run_config(
         section: {name: value for name, value in values.items() if value is not None}
         for section, values in (overrides or {}).items()
     }
-    sections = _merge(profile or {}, VARIANTS[variant], given)
+    general = dict(profile or {})
+    frozen = general.pop("frozen", {})
+    sections = merge(general, frozen if variant in FROZEN else {}, VARIANTS[variant], given)
     names = {"dataset": dataset, "variant": variant, "seed": seed}
     try:
         return RunConfig.model_validate({**sections, **names})
@@ -345,7 +318,7 @@ def _explain(error: ValidationError) -> str:
     problem = error.errors()[0]
     name = ".".join(str(part) for part in problem["loc"]) or "settings"
     if problem["type"] == "extra_forbidden":
-        return f"Unknown setting {name!r}; see cra_lib/config.py for the names."
+        return f"Unknown setting {name!r}; see cra_lib/config/__init__.py for the names."
     return f"Setting {name!r}: {problem['msg']} (got {reprlib.repr(problem['input'])})."
 
 

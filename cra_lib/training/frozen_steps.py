@@ -1,0 +1,32 @@
+"""The losses of one training step with a frozen language model: yes or no for each candidate."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from cra_lib.data.batches import Batch
+from cra_lib.model.frozen_bilm.candidates import read_candidates
+from cra_lib.model.losses import yes_no_loss
+from cra_lib.training.steps import Objective, aligned_losses, stages_of
+
+
+def frozen_step_losses(model: nn.Module, batch: Batch, objective: Objective) -> dict[str, Tensor]:
+    """Every loss of one step; the prompts of both stages are read together."""
+    stages = stages_of(batch, objective)
+    rows = torch.cat([stage.rows for stage in stages], dim=1)
+    output = read_candidates(model, batch.features, batch.chunks, rows)
+    places = torch.arange(len(rows), device=rows.device)
+    losses, start = {}, 0
+    for stage in stages:
+        logits = output.answer_logits[:, start : start + stage.rows.shape[1]].float()
+        losses[stage.name] = (yes_no_loss(logits, stage.index) * batch.weights).mean()
+        if objective.alignment != "none":
+            # As described the video side leaves out the mask's state, which the text side has too.
+            video = output.evidence if objective.alignment == "released" else output.grounded
+            right = places, start + stage.index
+            losses[f"alignment_{stage.name}"] = aligned_losses(
+                video[right], output.query[right], stage, batch, objective
+            )
+        start += stage.rows.shape[1]
+    return losses
