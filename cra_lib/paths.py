@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -226,6 +227,12 @@ def require(path: Path, what: str, remedy: str) -> Path:
     if stored(path) is None:
         raise InputError(f"{what} not found at {path}. {remedy}")
     return path
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file, read in pieces."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 REFUSED = ("inline_container.cc", "Error while serializing: I/O error", ", error message = '")

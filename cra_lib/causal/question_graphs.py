@@ -13,33 +13,7 @@ import numpy as np
 
 from cra_lib.causal.node_encoders import NodeEncoder, encode_texts
 from cra_lib.causal.parsing import Components
-
-NODES = (
-    "question",
-    "question word",
-    "subject",
-    "verbs",
-    "objects",
-    "answer",
-    "answer verbs",
-    "answer objects",
-)
-"""Names of the nodes, in the order of `Components`."""
-EDGES = (
-    (0, 5),
-    (0, 1),
-    (0, 2),
-    (0, 3),
-    (0, 4),
-    (2, 4),
-    (2, 3),
-    (4, 3),
-    (5, 6),
-    (5, 7),
-    (6, 7),
-    (2, 5),
-)
-"""(source, target) node numbers."""
+from cra_lib.data.confounders import NODES
 
 
 class QuestionGraphs(NamedTuple):

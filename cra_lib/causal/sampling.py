@@ -20,10 +20,10 @@ import numpy as np
 from cra_lib.causal.clusters import ArrayRows, Clusters, streaming_kmeans
 from cra_lib.causal.node_encoders import NodeEncoder, load_node_encoder
 from cra_lib.causal.parsing import RULES, Pair, ParsedPairs, load_pipeline, pairs_of, parse_pairs
-from cra_lib.causal.question_graphs import NODES, QuestionGraphs, build_graphs, coverage
+from cra_lib.causal.question_graphs import QuestionGraphs, build_graphs, coverage
 from cra_lib.config import CausalConfig
-from cra_lib.data.confounders import write_confounders
-from cra_lib.paths import atomic
+from cra_lib.data.confounders import NODES, write_confounders
+from cra_lib.paths import atomic, sha256
 from cra_lib.records import InputError, Question
 from cra_lib.video.features import FeatureStore
 
@@ -199,7 +199,7 @@ def _described(
         "counts": clusters.counts.tolist(),
         "nearest": [[name(int(row)) for row in rows if row >= 0] for rows in nearest],
         "file": out.name,
-        "sha256": _sha256(out),
+        "sha256": sha256(out),
     }
 
 
@@ -225,12 +225,7 @@ def k_study(
 
 
 def _source(path: Path) -> dict[str, str]:
-    return {"file": Path(path).name, "sha256": _sha256(path)}
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {"file": Path(path).name, "sha256": sha256(path)}
 
 
 def _digest(names: Iterable[str]) -> str:

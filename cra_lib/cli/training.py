@@ -138,6 +138,7 @@ def _predicting(config: RunConfig, data: DataFiles, run: RunFiles) -> AbstractCo
 def _predict_splits(
     run: RunFiles, data: DataFiles, splits: list[str], precision: str | None, *, score: bool
 ) -> None:
+    from cra_lib.evaluator.metrics import HEADLINE
     from cra_lib.inference.predict import predict_run, score_run
 
     for name in splits:

@@ -16,8 +16,22 @@ from cra_lib.records import InputError
 
 AXES = {"visual": ("K", "F"), "language": ("K", "8", "N")}
 """Kind of dictionary -> the axes of its centres."""
-NUM_NODES = 8
-"""Nodes of a question graph."""
+NODES = (
+    "question",
+    "question word",
+    "subject",
+    "verbs",
+    "objects",
+    "answer",
+    "answer verbs",
+    "answer objects",
+)
+"""Names of the nodes, in the order of a parsed pair (4.4)."""
+NUM_NODES = len(NODES)
+EDGES = (
+    (0, 5), (0, 1), (0, 2), (0, 3), (0, 4), (2, 4), (2, 3), (4, 3), (5, 6), (5, 7), (6, 7), (2, 5),
+)  # fmt: skip
+"""(source, target) node numbers of a question graph."""
 
 
 def write_confounders(path: Path, centres: np.ndarray, counts: np.ndarray | None = None) -> None:

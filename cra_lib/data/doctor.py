@@ -8,10 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from cra_lib.data.download import readable, sha256
+from cra_lib.data.download import readable
 from cra_lib.data.nextgqa import PUBLISHED_FEATURES
 from cra_lib.datasets import SourceFile, dataset_named
-from cra_lib.paths import DataFiles
+from cra_lib.paths import DataFiles, sha256
 from cra_lib.video.encoders import hub_folder
 
 Status = Literal["present", "missing", "wrong hash", "empty"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import urllib.error
@@ -12,17 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from cra_lib.datasets import SourceFile, dataset_named
+from cra_lib.paths import sha256
 from cra_lib.records import InputError
 
 _PIECE = 1 << 20
 TIMEOUT = 30.0
 """Seconds without a byte before an address is given up."""
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file, read in pieces."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def missing(dataset: str, root: Path, train_from: str = "official") -> list[SourceFile]:

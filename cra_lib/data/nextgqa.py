@@ -6,7 +6,6 @@ is there, else, on request, from the open-ended edition of the same questions (`
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
 from collections import defaultdict
@@ -25,7 +24,7 @@ from cra_lib.evaluator.annotations import (
     write_json,
     write_questions,
 )
-from cra_lib.paths import DataFiles
+from cra_lib.paths import DataFiles, sha256
 from cra_lib.records import InputError, Question
 
 NUM_CHOICES = 5
@@ -65,7 +64,7 @@ def prepare(root: Path, *, train_from: str = "official", seed: int | None = None
 def _train_facts(files: DataFiles, train_from: str, seed: int) -> dict[str, Any]:
     """Make sure of the right train.csv; returns what the card says about it."""
     train, note = files.questions("train"), _source_note(files)
-    built = note.exists() and train.exists() and read_json(note).get("sha256") == _sha256(train)
+    built = note.exists() and train.exists() and read_json(note).get("sha256") == sha256(train)
     if train_from == "official":
         if built:
             raise InputError(
@@ -81,7 +80,7 @@ def _train_facts(files: DataFiles, train_from: str, seed: int) -> dict[str, Any]
         )
     questions, facts = train_from_nextoe(files.root / "nextoe" / "train.csv", seed)
     write_questions(train, questions)
-    write_json(note, {**facts, "sha256": _sha256(train)}, indent=1)
+    write_json(note, {**facts, "sha256": sha256(train)}, indent=1)
     return facts
 
 
@@ -227,8 +226,3 @@ def _draw(pool: Pool, video_id: str, taken: set[str], wrong: list[str], rng: ran
         if plain not in taken and other != video_id:
             taken.add(plain)
             wrong.append(answer)
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,13 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from cra_lib.data.confounders import EDGES, NUM_NODES
 from cra_lib.model.base import Frames, Vector
-
-EDGES = (
-    (0, 5), (0, 1), (0, 2), (0, 3), (0, 4), (2, 4), (2, 3), (4, 3), (5, 6), (5, 7), (6, 7), (2, 5),
-)  # fmt: skip
-"""Source, target among question, question word, subject, verbs, objects, answer, verbs, objects."""
-NUM_NODES = 8
 
 Any = Float[Tensor, "*batch D"]
 Inner = Float[Tensor, "*batch I"]

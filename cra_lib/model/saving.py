@@ -26,6 +26,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from cra_lib.config import ModelConfig
 from cra_lib.paths import atomic, require
@@ -276,7 +277,7 @@ def _build(
             raise InputError(f"{path}: {max(layers)} layers, but {len(stored)} tensors of weights.")
         if "frozen" in config:  # its language model is this machine's own, and bounds the rest
             return assemble(config, settings)
-        with torch.device("meta"):
+        with torch.device("meta"), _Unfilled():
             fit_shapes(assemble(config, settings), stored, str(folder / WEIGHTS))
         return assemble(config, settings)
     except InputError:
@@ -287,6 +288,18 @@ def _build(
     except Exception as error:  # transformers' configurations raise what they like
         why = " ".join(str(error).split())
     raise InputError(f"{path}: a setting is missing or wrong ({why:.160}).")
+
+
+class _Unfilled(TorchFunctionMode):
+    """New weights stay as they are: filling what has no memory would load torch's compiler."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        fills = func.__name__ in ("normal_", "uniform_", "trunc_normal_")
+        if fills or getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        if func is torch.eye:
+            return torch.empty(args[0], args[0])
+        return func(*args, **(kwargs or {}))
 
 
 def _layer_counts(text: dict) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cra_lib.model.intervention import EDGES, NUM_NODES
+from cra_lib.data.confounders import EDGES, NUM_NODES
 from cra_lib.records import InputError
 from cra_lib.released.unpickle import StandIn, read_pickle
 

@@ -152,7 +152,7 @@ def read_expected(path: Path, dataset: str) -> Expected | None:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{path}: damaged ({type(error).__name__}: {error}); restore it from git, or record "
-            f"the runs again: cra check {dataset} --record."
+            f"the runs again: `cra check {dataset} --record`."
         ) from None
 
 

@@ -36,19 +36,13 @@ from pathlib import Path
 from typing import Any
 
 from cra_lib.data.machine import processor_name
-from cra_lib.paths import atomic
+from cra_lib.paths import atomic, sha256
 
 DISTRIBUTIONS = (
     "cra-lib", "numpy", "torch", "torchvision", "lightning", "transformers", "scikit-learn",
     "spacy", "av", "h5py", "pandas", "papermill", "snakemake",
 )  # fmt: skip
 """Distributions whose versions can change a number."""
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of one file, read in pieces."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hashes(paths: Iterable[Path], relative_to: Path) -> dict[str, str]:

@@ -20,7 +20,8 @@ def small_workspace(small_data, tmp_path, monkeypatch):
             "model": {"width": 32},
         },
     )
-    opened = workspace.Workspace(config, small_data, ResultFiles(tmp_path / "results"))
+    results = ResultFiles(tmp_path / "results")
+    opened = workspace.Workspace(config, small_data, results, results.run("cra", 2024))
     monkeypatch.setattr(workspace, "open_workspace", lambda *_: opened)
     return opened
 

@@ -129,9 +129,3 @@ def test_pairs_skip_questions_without_public_answer():
         Question("v", "1", "how", ("a", "b"), None, "CH"),
     ]
     assert parsing.pairs_of(questions) == [Pair("v_0", "why", "b")]
-
-
-def test_open_ended_files_are_read_too(tmp_path):
-    path = tmp_path / "train.csv"
-    path.write_text("video,question,answer,qid\n7,why cry,sad,2\n", encoding="utf-8")
-    assert parsing.read_pairs(path) == [Pair("7_2", "why cry", "sad")]

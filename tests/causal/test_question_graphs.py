@@ -6,7 +6,8 @@ import pytest
 from cra_lib.causal import node_encoders, question_graphs
 from cra_lib.causal.node_encoders import HashedEncoder, TransformerEncoder, load_node_encoder
 from cra_lib.causal.parsing import Components
-from cra_lib.causal.question_graphs import EDGES, NODES, build_graphs, coverage
+from cra_lib.causal.question_graphs import build_graphs, coverage
+from cra_lib.data.confounders import EDGES, NODES
 from cra_lib.records import InputError
 
 

@@ -79,7 +79,7 @@ def test_a_new_dataset_is_an_entry_and_a_reader(colours, tmp_path):
     from cra_lib.training import fit
 
     config = run_config("colours", "cra", 1, overrides={
-        "data": {"encoder": "pixels", "feature_width": 6, "num_frames": 4},
+        "data": {"encoder": "pixels", "feature_width": 6},
         "causal": {"parser": "rules", "node_encoder": "hashed", "num_confounders": 2},
         "model": {"width": 16, "ffn_width": 16, "heads": 2, "layers": 1,
                   "text_encoder": "shapes-clip"},

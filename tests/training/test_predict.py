@@ -126,7 +126,9 @@ def test_the_command_line_trains_predicts_and_scores(world, tmp_path):
     profile = tmp_path / "tiny.yaml"
     profile.write_text(yaml.safe_dump({"settings": sections}))
     options = ["--profile", str(profile), "--data", str(world.data.root.parent)]
-    run = tmp_path / "results" / "runs" / "no-gsg" / "seed3"
+    # Settings of its own: a folder of its own, beside where a planned run would lie.
+    name = "no-gsg@train.batch_size=4,train.max_steps=3"
+    run = tmp_path / "results" / "runs" / name / "seed3"
     trained = CliRunner().invoke(
         app,
         ["train", "nextgqa", "--variant", "no-gsg", "--seed", "3", *options, "--max-steps", "3"]
@@ -144,7 +146,7 @@ def test_the_command_line_trains_predicts_and_scores(world, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "nextgqa", "--set", "epochs=3"], "expects section.name=value"),
+        (["train", "nextgqa", "--set", "epochs=3"], "is section.name=value"),
         (["train", "mars"], "Unknown dataset 'mars'"),
         (["train", "nextgqa", "--variant", "crah"], "did you mean 'cra'"),
         (["predict", "nowhere"], "Trained run not found at nowhere"),
