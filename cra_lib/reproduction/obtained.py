@@ -5,14 +5,15 @@ Nothing here imports torch: the instruction set comes from the run's runtime.jso
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cra_lib import records
 from cra_lib.config import load_config, read_profile, run_config
+from cra_lib.datasets import dataset_named
 from cra_lib.inference.settings import first_difference, split_label
 from cra_lib.paths import ResultFiles, RunFiles, profile_path
 from cra_lib.records import InputError
@@ -21,7 +22,6 @@ from cra_lib.reproduction.runs import FoundRun, read_scores_file, usable_runs
 
 CHECKED = ("Acc@QA", "Acc@GQA", "mIoP", "mIoU")
 """Metrics that are recorded and compared."""
-DEFAULT_PROFILE = {"shapes": "quick", "nextgqa": "paper", "star": "paper"}
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is damaged or holds something else.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(
-            f"{path}: not valid JSON ({error}); run notebook 04 for it again, or restore the file."
-        ) from None
+    content = records.read_json(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a JSON object, got {type(content).__name__}.")
     return content
@@ -116,7 +111,7 @@ def profile_of(dataset: str, folders: Iterable[ResultFiles]) -> str:
     if len(names) > 1:
         places = ", ".join(f"{name} in {place}" for name, place in names.items())
         raise InputError(f"These results come from different profiles ({places}).")
-    return next(iter(names), DEFAULT_PROFILE[dataset])
+    return next(iter(names), dataset_named(dataset).default_profile)
 
 
 def check_settings(dataset: str, profile: str, runs: Iterable[Run]) -> None:
