@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 
 FAMILIES = (
-    "scoring", "exploring", "data", "causal", "models", "training", "asking", "workflow",
+    "scoring", "exploring", "data", "causal", "models", "training", "study", "asking", "workflow",
 )  # fmt: skip
 """Modules of this package; each has `register(app)`, which adds its commands."""
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cra_lib.paths import data_files, result_files
+from cra_lib.config import RunConfig
+from cra_lib.paths import DataFiles, data_files, result_files
 from cra_lib.records import InputError
 
 Dataset = Annotated[str, typer.Argument(help="shapes, nextgqa or star.")]
@@ -33,8 +34,6 @@ def sample(
     workers: Workers = 1,
 ) -> None:
     """Sample the dictionaries of a prepared dataset from its training split."""
-    from cra_lib.causal.sampling import sample_language, sample_visual, write_card
-    from cra_lib.evaluator.annotations import read_questions
     from cra_lib.reproduction.workspace import resolve_config
 
     if only not in {"language", "visual", "both"}:
@@ -42,8 +41,17 @@ def sample(
     chosen = {"parser": parser, "node_encoder": node_encoder, "num_confounders": num_confounders}
     config = resolve_config(dataset, profile, overrides={"causal": chosen})
     files, results = data_files(dataset, data_dir), result_files(dataset, results_dir)
+    sample_dictionaries(config, files, results.confounders_card, only, workers)
+
+
+def sample_dictionaries(
+    config: RunConfig, files: DataFiles, card: Path, only: str = "both", workers: int = 1
+) -> None:
+    """Sample from the training split, write the files and their card, and print a line each."""
+    from cra_lib.causal.sampling import sample_language, sample_visual, write_card
+    from cra_lib.evaluator.annotations import read_questions
+
     questions = read_questions(files.questions("train"))
-    card = results.confounders_card
     if only != "visual":
         out = files.language_confounders
         part = sample_language(

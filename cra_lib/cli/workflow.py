@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from cra_lib.datasets import DATASETS, dataset_named
 from cra_lib.inference.settings import parse_settings
 from cra_lib.paths import ResultFiles, result_files
+from cra_lib.records import InputError
 
 if TYPE_CHECKING:
     from cra_lib.reproduction.expected import Expected
@@ -31,7 +32,7 @@ def register(app: typer.Typer) -> None:
 def reproduce(
     dataset: Dataset = "shapes",
     profile: Annotated[
-        str | None, typer.Option(help="quick, paper, frozen, or a YAML file.")
+        str | None, typer.Option(help="quick, paper, frozen, bias, or a YAML file.")
     ] = None,
     variants: Annotated[str | None, typer.Option(help="Names, separated by commas.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Numbers, separated by commas.")] = None,
@@ -56,8 +57,10 @@ def reproduce(
 
     Exit status: 0 done, 1 a cell failed, 2 bad or missing input, 4 a kernel died.
     """
-    from cra_lib.reproduction import make_plan, run_plan
+    from cra_lib.reproduction import bias_study, make_plan, run_plan
 
+    if profile == bias_study.PROFILE:
+        _reproduce_study(dataset, variants, seeds, cores, data, results)
     plan = make_plan(
         dataset,
         profile=profile,
@@ -73,6 +76,23 @@ def reproduce(
         settings=parse_settings(settings or []),
     )
     raise typer.Exit(run_plan(plan, _say, dry_run=dry_run))
+
+
+def _reproduce_study(
+    dataset: str, variants: str | None, seeds: str | None, cores: int | None,
+    data: str | None, results: str | None,
+) -> NoReturn:  # fmt: skip
+    """The bias study in place of the pipeline."""
+    from cra_lib.cli.study import bias
+    from cra_lib.reproduction.planning import available_cores
+
+    if dataset != "shapes":
+        raise InputError(
+            f"The profile 'bias' is for shapes, whose confounders are known, not {dataset}."
+        )
+    places = [Path(place) if place else None for place in (data, results)]
+    bias(variants, seeds, None, None, cores or available_cores(), *places, show=True)
+    raise typer.Exit(0)
 
 
 def _say(line: str) -> None:

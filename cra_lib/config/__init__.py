@@ -201,6 +201,9 @@ class TrainConfig(Section):
     """InfoNCE temperature."""
     num_negatives: int = Field(32, ge=1)
     """Negatives per anchor of the released alignment."""
+    strata: bool = False
+    """Let the dictionaries' strata explain what they can of the answers while training: the
+    back-door sum taken literally (ours; `causal.strata`)."""
     distractors: Literal["described", "released"] = "described"
     """Exclude the true text from the distractors, or the release's way of not quite doing so."""
     same_video_probability: float = Field(0.3, ge=0, le=1)

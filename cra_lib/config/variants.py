@@ -52,6 +52,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "no-causal": _NO_CAUSAL,
     "no-lci": {"model": {"back_door": "none"}},
     "no-vci": {"model": {"front_door": "none"}},
+    "literal-back-door": merge(_NO_CAUSAL, {"train": {"strata": True}}),
     "post-hoc": merge(_TEMP_CLIP, _NO_STAGE),
     "ng": merge(_TEMP_CLIP, _NO_STAGE, _GAUSSIAN),
     "ng+": merge(_TEMP_CLIP, _GAUSSIAN),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -69,6 +69,9 @@ class Batch(NamedTuple):
     even out the shares of several processes weigh zero, and the others make up for them."""
     num_questions: int
     """Questions n of this step over all processes, fillers left out."""
+    offsets: Tensor
+    """[B, C] what the strata of a question say of each answer, added to its logit; [B, 0] without
+    strata."""
     negatives: Tensor
     """[2, n, M] for each question of the step, others of it: drawn anew for the answer and for the
     question stage, as released. M is 0 for any other alignment."""
@@ -184,6 +187,14 @@ def chunk_texts(
     return tuple(chunks), rows
 
 
+class Offsets(Protocol):
+    """What is known of answers without the network (`causal.strata.Strata`)."""
+
+    def of(self, rows: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """float32 [B, C] for questions [B] and the answer texts [B, C] that are offered."""
+        ...
+
+
 class EpochPlan(NamedTuple):
     """Everything random in the data of one epoch."""
 
@@ -207,6 +218,7 @@ class TrainingBatches:
         fixed_width: pad texts to their limits (released pooling).
         num_negatives: negatives to draw for each question (released alignment).
         drop_last: leave out the last, smaller step of an epoch, as the release's loader does.
+        strata: offsets of the answers' logits.
 
     Raises:
         InputError: fewer questions than one step takes, and ``drop_last``.
@@ -226,12 +238,13 @@ class TrainingBatches:
         fixed_width: bool = False,
         num_negatives: int = 0,
         drop_last: bool = False,
+        strata: Offsets | None = None,
     ):
         self.split, self.sampler, self.seed = split, sampler, seed
         self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
         self.question_stage, self.chunk_tokens = question_stage, chunk_tokens
         self.fixed_width, self.num_negatives = fixed_width, num_negatives
-        self.drop_last = drop_last
+        self.drop_last, self.strata = drop_last, strata
         if not len(self):
             raise InputError(
                 f"{len(split)} training questions do not fill one step of "
@@ -272,6 +285,7 @@ class TrainingBatches:
         texts = Texts(*(np.concatenate(halves) for halves in zip(pairs, questions, strict=True)))
         chunks, place = chunk_texts(split.table, texts, self.chunk_tokens, self.fixed_width)
         right = answers[np.arange(batch), answer_index]
+        known = self.strata.of(rows, answers) if self.strata else np.empty((batch, 0), np.float32)
         return Batch(
             questions=torch.from_numpy(rows),
             features=split.features[torch.from_numpy(split.video_index[rows])],
@@ -285,6 +299,7 @@ class TrainingBatches:
             pair_text_ids=torch.from_numpy(own * len(split.texts.answers) + right),
             weights=torch.from_numpy(weights),
             num_questions=min(together, len(order) - step * together),
+            offsets=torch.from_numpy(known),
             negatives=draw_negatives(others[:, step * together : (step + 1) * together]),
         )
 

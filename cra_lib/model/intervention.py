@@ -78,8 +78,15 @@ class BackDoor(nn.Module):
 
     def expectation(self, text: Any, confounders: Float[Tensor, "J M"]) -> Any:
         """The confounders' values, weighed by how well each fits the text."""
+        return self._weights(text, confounders).to(text.dtype) @ self.value(confounders)
+
+    def selection(self, text: Any) -> Float[Tensor, "*batch J"]:
+        """How much of each entry a text reads."""
+        return self._weights(text, self.convolve(self.graphs).flatten(1))
+
+    def _weights(self, text: Any, confounders: Float[Tensor, "J M"]) -> Float[Tensor, "*batch J"]:
         scores = self.query(text) @ self.key(confounders).T / math.sqrt(self.query.out_features)
-        return scores.softmax(dim=-1).to(text.dtype) @ self.value(confounders)
+        return scores.softmax(dim=-1)
 
 
 class QueryBackDoor(BackDoor):
@@ -149,6 +156,11 @@ class FrontDoor(nn.Module):
         inside = attend(mediator, self.video(project(video)), self.width)
         across = attend(mediator, self.confounder(self.centres), self.width)
         return self.mix(inside, across).squeeze(1)
+
+    def selection(self, grounded: Vector) -> Float[Tensor, "B K"]:
+        """How much of each centre a grounded segment reads."""
+        scores = self.mediator(grounded) @ self.confounder(self.centres).T
+        return (scores / math.sqrt(self.width)).softmax(dim=-1)
 
     def mix(self, inside: Inner, across: Inner) -> Any:
         """Both expectations, projected and joined."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 BLUE, SKY, GREEN, ORANGE = "#0072B2", "#56B4E9", "#009E73", "#E69F00"
-VERMILLION, PINK = "#D55E00", "#CC79A7"
+VERMILLION, PINK, TEAL = "#D55E00", "#CC79A7", "#117777"
 OLIVE, WINE, INDIGO, PURPLE, BROWN = "#8A8A20", "#882255", "#332288", "#9A6FD0", "#8A5A10"
 GREY, BLACK = "#8A8A8A", "#222222"
 CYCLE = (BLUE, ORANGE, GREEN, VERMILLION, PINK, SKY, OLIVE, GREY)
@@ -36,6 +36,7 @@ LOOKS = {
     "no-cma": Look("CRA without CMA", OLIVE, "P"),
     "no-lci": Look("CRA without LCI", PURPLE, "<"),
     "no-vci": Look("CRA without VCI", INDIGO, ">"),
+    "literal-back-door": Look("literal back-door (ours)", TEAL, "p", "-."),
     "post-hoc": Look("Temp[CLIP] PH", ORANGE, "D"),
     "ng": Look("Temp[CLIP] NG", BROWN, "h"),
     "ng+": Look("Temp[CLIP] NG+", VERMILLION, "X"),

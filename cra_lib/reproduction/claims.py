@@ -44,7 +44,7 @@ STATISTICS = {
     "order": "smallest lead of each of `variants` over the next in a metric",
     OVERLAP: "mean IoU of the intervals for two questions on one video",
     UNFAITHFUL: "share answered right without the evidence: Acc@QA - Acc@GQA",
-    FALL: "Acc@QA on test_iid minus test_ood: reliance on the bias of training",
+    FALL: "a metric (Acc@QA) on test_iid minus test_ood: reliance on the bias of training",
 }
 """Statistic -> what it is; with ``against``, the last three are differences, too."""
 NEEDED = ("id", "statement", "dataset", "statistic", "source")
@@ -248,8 +248,7 @@ def _column(claim: Claim, sums: np.ndarray) -> np.ndarray:
     """``[S, V]`` of a claim's metric."""
     if claim.statistic == UNFAITHFUL:
         return sums[..., list(METRICS).index("Acc@QA")] - sums[..., list(METRICS).index("Acc@GQA")]
-    metric = "Acc@QA" if claim.statistic == FALL else claim.metric
-    return sums[..., list(METRICS).index(metric)]
+    return sums[..., list(METRICS).index(claim.metric)]
 
 
 def outcome_text(claim: Claim, outcome: Outcome) -> str:

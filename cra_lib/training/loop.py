@@ -191,7 +191,7 @@ def _set_up(
 ) -> Engine:
     """Data, model and optimizer, as they were when ``state`` was saved."""
     tokenizer = tokenizer_of(config.model)
-    batches = training_batches(config, load_split(config, data, "train", tokenizer), fabric)
+    batches = training_batches(config, data, load_split(config, data, "train", tokenizer), fabric)
     validation = load_evaluation(config, data, "val", tokenizer)
     if validation.truths is None:
         read_truths(data, "val")

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
@@ -27,6 +28,9 @@ from cra_lib.model.base import GroundedModel
 from cra_lib.model.saving import WEIGHTS
 from cra_lib.paths import DataFiles, require
 from cra_lib.records import InputError
+
+if TYPE_CHECKING:
+    from cra_lib.causal.strata import Strata
 
 
 @dataclass
@@ -184,6 +188,8 @@ def _economical(model: nn.Module, train: TrainConfig) -> nn.Module:
     """A frozen backbone as the settings want it trained."""
     if train.compile:
         raise InputError("train.compile is not supported with a frozen language model; unset it.")
+    if train.strata:
+        raise InputError("train.strata is not built for a frozen language model; unset it.")
     if train.gradient_checkpointing:
         model.language.checkpoint_layers()
     return model
@@ -207,7 +213,9 @@ def new_optimizer(model: nn.Module, train: TrainConfig) -> torch.optim.Optimizer
     )
 
 
-def training_batches(config: RunConfig, split: Split, fabric: Fabric) -> TrainingBatches:
+def training_batches(
+    config: RunConfig, data: DataFiles, split: Split, fabric: Fabric
+) -> TrainingBatches:
     """This process's batches of the training split."""
     train = config.train
     sampler = DistractorSampler(
@@ -230,4 +238,31 @@ def training_batches(config: RunConfig, split: Split, fabric: Fabric) -> Trainin
         fixed_width=is_padded(config),
         num_negatives=train.num_negatives if train.alignment == "released" else 0,
         drop_last=train.drop_last,
+        strata=strata_of(config, data, split) if train.strata else None,
     )
+
+
+def strata_of(config: RunConfig, data: DataFiles, split: Split) -> Strata:
+    """What the strata of the sampled dictionaries say of the training answers.
+
+    Raises:
+        InputError: confounders that are not sampled yet, or damaged.
+    """
+    from cra_lib.causal.strata import (
+        answer_classes,
+        language_entries,
+        make_strata,
+        visual_entries,
+    )
+
+    graphs = read_confounders(data.language_confounders, "language")
+    frames = read_confounders(data.visual_confounders, "visual")
+    asked, said = language_entries(
+        split.texts.questions, split.texts.answers, graphs, config.causal
+    )
+    seen = visual_entries(split.features.numpy(), frames)
+    # A paraphrase is asked in the stratum of the question that it stands for.
+    strata = asked[split.texts.question_text], seen[split.video_index]
+    right = np.array([question.answer for question in split.questions])
+    classes = answer_classes(said, split.texts.choices)
+    return make_strata(classes, strata, split.texts.choices, right)

@@ -43,6 +43,8 @@ class Stage(NamedTuple):
     """[B] number of the true one's text."""
     asked_index: Tensor | None
     """[B] where the question itself stands among the candidates, if it is one of them."""
+    offsets: Tensor
+    """[B, C] added to the logits, or [B, 0]."""
     negatives: Tensor
     """[n, M] for each question of the step, others of it (released alignment)."""
 
@@ -56,6 +58,7 @@ def stages_of(batch: Batch, objective: Objective) -> list[Stage]:
             batch.answer_index,
             batch.pair_text_ids,
             None,
+            batch.offsets,
             batch.negatives[0],
         ),
         Stage(
@@ -64,6 +67,7 @@ def stages_of(batch: Batch, objective: Objective) -> list[Stage]:
             batch.question_index,
             batch.question_text_ids,
             batch.question_index,
+            batch.offsets[:, :0],
             batch.negatives[1],
         ),
     ]
@@ -79,6 +83,8 @@ def step_losses(model: nn.Module, batch: Batch, objective: Objective) -> dict[st
         candidates = texts[stage.rows]
         output = model(video, candidates, model.query_of(candidates, stage.asked_index))
         logits = output.answer_logits.float()
+        if stage.offsets.shape[1]:
+            logits = logits + stage.offsets
         losses[stage.name] = answer_loss(logits, stage.index, batch.weights)
         if objective.alignment != "none":
             rows = torch.arange(len(candidates), device=candidates.device)

@@ -1,0 +1,126 @@
+"""The bias study: models trained where a confounder's strength is known, from data to page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cra_lib.config import check_variant
+from cra_lib.paths import DataFiles, data_files, result_files
+from cra_lib.records import InputError
+
+if TYPE_CHECKING:
+    from cra_lib.config import RunConfig
+    from cra_lib.reproduction.bias_study import Study
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's command to the `cra` command."""
+    app.command()(bias)
+
+
+def bias(
+    variants: Annotated[
+        str | None, typer.Option(help="Names, separated by commas; default: the profile's.")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Such as 1,2 or 2024-2028; default: the profile's.")
+    ] = None,
+    strengths: Annotated[
+        str | None, typer.Option(help="Such as 0,0.95; default: the profile's.")
+    ] = None,
+    study_file: Annotated[
+        Path | None, typer.Option("--study", help="Default: workflow/studies/shapes-bias.yaml.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, one thread each.")] = 2,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data", help="Folder of the datasets, or of this dataset; default: data."),
+    ] = None,
+    results_dir: Annotated[
+        Path | None, typer.Option("--results", help="Default: results/shapes.")
+    ] = None,
+    show: Annotated[bool, typer.Option(help="Run notebook 07 on what is there.")] = True,
+) -> None:
+    """Train variants at several strengths of the known confounders of `shapes`, and show it.
+
+    What is finished is skipped, what was killed goes on. Exit status: 0 all done, 1 a run failed,
+    2 bad input.
+    """
+    from cra_lib.cli.training import parse_seeds
+    from cra_lib.reproduction.bias_study import read_study
+
+    study = read_study(study_file)
+    if variants:
+        names = variants.replace(",", " ").split()
+        study = study._replace(variants=tuple(map(check_variant, names)))
+    if seeds:
+        study = study._replace(seeds=tuple(parse_seeds(seeds)))
+    if strengths:
+        study = study._replace(strengths=parse_strengths(strengths))
+    failed = run_study(study, data_dir, results_dir, jobs)
+    if show:
+        from cra_lib.cli.workflow import notebook
+
+        places = {"DATA_DIR": data_dir, "RESULTS_DIR": results_dir}
+        given = [f"{name}={path.resolve()}" for name, path in places.items() if path]
+        notebook("07_bias_study", None, given, None, True)
+    raise typer.Exit(1 if failed else 0)
+
+
+def parse_strengths(text: str) -> tuple[float, ...]:
+    """Numbers from 0 to 1.
+
+    >>> parse_strengths("0,0.95")
+    (0.0, 0.95)
+    """
+    try:
+        numbers = tuple(float(word) for word in text.replace(",", " ").split())
+    except ValueError:
+        numbers = ()
+    if not numbers or not all(0 <= number <= 1 for number in numbers):
+        raise InputError(f"--strengths takes numbers from 0 to 1, such as 0,0.95; got {text!r}.")
+    return numbers
+
+
+def run_study(
+    study: Study, data_dir: Path | None, results_dir: Path | None, jobs: int
+) -> dict[str, str]:
+    """Prepare each strength's dataset, then train and score what is missing; what failed."""
+    from cra_lib.reproduction.bias_study import DEFAULT_BIAS, SPLITS, study_data, study_run
+    from cra_lib.reproduction.workspace import resolve_config
+    from cra_lib.training.sweep import Job, sweep
+
+    usual, results = data_files("shapes", data_dir), result_files("shapes", results_dir)
+    todo = []
+    for strength in study.strengths:
+        changes: dict = {"train": {"threads": 1}}
+        if strength != DEFAULT_BIAS:
+            changes["data"] = {"bias": strength}
+        data = study_data(usual, strength)
+        for seed in study.seeds:
+            for variant in study.variants:
+                config = resolve_config("shapes", study.base, variant, seed, changes)
+                run = study_run(results, variant, strength, seed)
+                todo.append(Job(config, data, run, SPLITS))
+        prepare_strength(todo[-1].config, data, strength, jobs)
+    return sweep(todo, jobs)
+
+
+def prepare_strength(config: RunConfig, data: DataFiles, strength: float, workers: int) -> None:
+    """The dataset of one strength with features and dictionaries, unless all of it is there."""
+    from cra_lib.cli.causal import sample_dictionaries
+    from cra_lib.data.prepare import Features, prepare_dataset
+
+    reference = data.root / "reference.json"
+    before = json.loads(reference.read_text(encoding="utf-8")) if reference.is_file() else {}
+    dictionaries = (data.language_confounders, data.visual_confounders)
+    is_there = before.get("settings", {}).get("bias") == [strength, strength]
+    if is_there and all(path.is_file() for path in dictionaries):
+        return
+    print(f"shapes at strength {strength}: preparing {data.root}", flush=True)
+    prepare_dataset("shapes", config.data, data, features=Features(), workers=workers, say=print)
+    sample_dictionaries(config, data, data.root / "confounders_card.json")

@@ -1,0 +1,74 @@
+"""The bias study: reliance on the bias of training against the strength of that bias."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cra_lib.reporting.figures.scores import REFERENCE_NAMES
+from cra_lib.reporting.figures.style import PAGE, blank, styled, with_data
+from cra_lib.reporting.looks import BLACK, GREY, in_order, look
+
+PANELS = {
+    "reliance": "fall of Acc@QA, test_iid to test_ood (points)",
+    "grounded": "fall of Acc@GQA, test_iid to test_ood (points)",
+    "answers": "Acc@QA on test, without bias (%)",
+}
+"""Statistic of the table -> label of its axis."""
+
+
+@styled
+def reliance_by_strength(
+    rows: pd.DataFrame, references: Mapping[str, Mapping[float, float]] | None = None
+) -> Figure:
+    """Every variant over the strength of the confounders, with intervals over seeds and videos.
+
+    Args:
+        rows: variant, strength, statistic (of PANELS), figure, low, high, seeds.
+        references: computed answerer -> strength -> its fall of Acc@QA; grey lines with names.
+    """
+    figure = blank(PAGE, 3.0)
+    variants, strengths = in_order(rows["variant"]), sorted(rows["strength"].unique())
+    for axes, (statistic, label) in zip(figure.subplots(1, 3), PANELS.items(), strict=True):
+        for number, variant in enumerate(variants):
+            mine = rows[(rows.variant == variant) & (rows.statistic == statistic)]
+            _draw_line(axes, mine.sort_values("strength"), strengths, variant,
+                       (number - (len(variants) - 1) / 2) * 0.09)  # fmt: skip
+        axes.set_xticks(range(len(strengths)), [f"{strength:g}" for strength in strengths])
+        axes.set(xlabel="strength of both confounders", ylabel=label)
+        axes.set_xlim(-0.5, len(strengths) - 0.5)
+        axes.grid(axis="x", visible=False)
+        if statistic != "answers":
+            axes.axhline(0, color=BLACK, linewidth=0.6, zorder=0.7)
+        if statistic == "reliance":
+            _draw_answerers(axes, strengths, references or {})
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, columnspacing=1.2)
+    return with_data(figure, rows)
+
+
+def _draw_line(
+    axes: Axes, rows: pd.DataFrame, strengths: Sequence[float], variant: str, shift: float
+) -> None:
+    style = look(variant)
+    places = np.array([strengths.index(s) for s in rows["strength"]], float) + shift
+    for place, low, high in zip(places, rows["low"], rows["high"], strict=True):
+        axes.plot([place, place], [low, high], color=style.colour, linewidth=1.2, zorder=2)
+    axes.plot(places, rows["figure"], style.marker + style.line, color=style.colour,
+              markeredgewidth=0, markersize=4.5, linewidth=1, label=style.label)  # fmt: skip
+
+
+def _draw_answerers(
+    axes: Axes, strengths: Sequence[float], references: Mapping[str, Mapping[float, float]]
+) -> None:
+    """What the best answerer without the video (or with the scene alone) would lose."""
+    for name, falls in references.items():
+        known = [(place, falls[s]) for place, s in enumerate(strengths) if s in falls]
+        if known:
+            axes.plot(*zip(*known, strict=True), "-", color=GREY, linewidth=0.9, zorder=0.8)
+            axes.annotate(REFERENCE_NAMES.get(name, name), known[-1], (-4, 3),
+                          textcoords="offset points", ha="right", fontsize=6.5)  # fmt: skip

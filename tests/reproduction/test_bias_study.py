@@ -1,0 +1,120 @@
+"""The bias study: which runs it wants, where they lie, and what is made of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from cra_lib.cli import app, study
+from cra_lib.cli.study import parse_strengths
+from cra_lib.evaluator.metrics import METRICS
+from cra_lib.evaluator.video_scores import VideoScores, write_video_scores
+from cra_lib.paths import DataFiles, ResultFiles
+from cra_lib.records import InputError
+from cra_lib.reporting.figures.bias import reliance_by_strength
+from cra_lib.reporting.tables import bias as tables
+from cra_lib.reproduction import bias_study
+from cra_lib.reproduction.obtained import Run
+
+STUDY = bias_study.Study("quick", ("cra", "no-causal"), (1, 2, 3), (0.5, 0.95))
+
+
+def made_runs(results: ResultFiles) -> list[Run]:
+    """Runs whose Acc@QA falls by 4 points at the default strength, and by 20 or 30 at 0.95."""
+    falls = {("cra", 0.5): 4, ("no-causal", 0.5): 4, ("cra", 0.95): 20, ("no-causal", 0.95): 30}
+    runs = []
+    for (variant, strength), fall in falls.items():
+        for seed in STUDY.seeds:
+            files = bias_study.study_run(results, variant, strength, seed)
+            for split, level in (("test_iid", 90), ("test", 85), ("test_ood", 90 - fall)):
+                generator = np.random.default_rng(seed)
+                sums = 4 * level + generator.normal(0, 10, (40, len(METRICS)))
+                videos = tuple(f"{split}{number}" for number in range(40))
+                files.root.mkdir(parents=True, exist_ok=True)
+                write_video_scores(
+                    files.video_scores(split), VideoScores(videos, np.full(40, 4), sums)
+                )
+                label = bias_study.study_label(variant, strength)
+                runs.append(Run(label, seed, split, "post-hoc", {}, 160, "avx2", files, "shapes"))
+    return runs
+
+
+def test_the_study_of_the_repository_can_be_read():
+    found = bias_study.read_study()
+    assert (
+        0.95 in found.strengths and len(found.seeds) >= 5 and "literal-back-door" in found.variants
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"strengths": [2.0]}, "strengths should be numbers from 0 to 1"),
+        ({"strengths": "all"}, "strengths should be numbers"),
+        ({"seeds": [-1]}, "seeds should be whole numbers"),
+        ({"variants": ["craa"]}, "did you mean 'cra'"),
+        ({"epochs": 3}, "expected the keys base, variants, seeds, strengths"),
+    ],
+)
+def test_a_wrong_study_is_one_sentence(tmp_path, change, named):
+    path = tmp_path / "study.yaml"
+    good = {"base": "quick", "variants": ["cra"], "seeds": [1], "strengths": [0.5]}
+    path.write_text(yaml.safe_dump(good | change))
+    with pytest.raises(InputError, match=named):
+        bias_study.read_study(path)
+
+
+def test_the_default_strength_is_the_pipelines_own(tmp_path):
+    data, results = DataFiles(tmp_path / "shapes"), ResultFiles(tmp_path / "results")
+    assert bias_study.study_data(data, 0.5) == data
+    assert bias_study.study_run(results, "cra", 0.5, 1) == results.run("cra", 1)
+    other = bias_study.study_run(results, "cra", 0.95, 1)
+    assert other.root.parent.name == "cra@data.bias=0.95"
+    assert results.root / "bias" in other.root.parents
+    assert bias_study.study_data(data, 0.95).root.parent == tmp_path
+
+
+def test_reliance_and_its_differences(tmp_path):
+    runs = made_runs(ResultFiles(tmp_path))
+    rows = bias_study.reliance_table(runs, STUDY.variants, STUDY.strengths)
+    assert len(rows) == 4 and all(row.reliance.seeds == 3 for row in rows)
+    by_name = {(row.variant, row.strength): row.reliance for row in rows}
+    assert by_name["cra", 0.95].figure == pytest.approx(20, abs=3)
+    assert by_name["no-causal", 0.5].low < 4 < by_name["no-causal", 0.5].high
+    [usual, strong] = bias_study.differences(runs, STUDY, "no-causal")
+    assert usual[1] == 0.5 and usual[2].verdict != "holds" or abs(usual[2].figure) < 1
+    assert strong[:2] == ("cra", 0.95) and strong[2].figure == pytest.approx(-10, abs=1)
+    frame = tables.reliance_frame(rows)
+    assert set(tables.reliance_texts(frame).columns) == {0.5, 0.95}
+    assert "n = 3" in tables.difference_texts([strong]).to_string()
+    figure = reliance_by_strength(frame, {"blind": {0.5: 10.0, 0.95: 30.0}})
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["CRA", "CRA without ECI"]
+    assert "without video" in figure.axes[0].texts[0].get_text()
+
+
+def test_the_command_trains_what_is_missing_and_prepares_once(tmp_path, monkeypatch):
+    jobs, prepared = [], []
+    monkeypatch.setattr(
+        "cra_lib.training.sweep.sweep", lambda todo, workers: jobs.extend(todo) or {}
+    )
+    monkeypatch.setattr(study, "prepare_strength", lambda config, data, s, workers: prepared.append(
+        (s, config.data.bias, data.root.name)))  # fmt: skip
+    words = ["bias", "--variants", "cra,literal-back-door", "--seeds", "1-2",
+             "--strengths", "0.5,0.95",
+             "--data", str(tmp_path), "--results", str(tmp_path / "out"), "--no-show"]  # fmt: skip
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert len(jobs) == 8 and {job.splits for job in jobs} == {bias_study.SPLITS}
+    assert prepared == [(0.5, None, "shapes"), (0.95, 0.95, "shapes-bias-0.95")]
+
+
+def test_words_that_are_no_strengths():
+    with pytest.raises(InputError, match="--strengths takes numbers from 0 to 1"):
+        parse_strengths("much")
+
+
+def test_other_datasets_have_no_bias_study():
+    result = CliRunner().invoke(app, ["reproduce", "star", "--profile", "bias"])
+    assert result.exit_code != 0 and "for shapes" in str(result.exception)
