@@ -12,6 +12,9 @@ from urllib.parse import unquote
 import pytest
 import yaml
 
+from cra_lib.evaluator.annotations import read_questions
+from cra_lib.inference.session import VideoSession
+from cra_lib.records import read_predictions
 from cra_lib.reproduction import make_plan, run_plan
 from cra_lib.reproduction.run import waiting_jobs
 
@@ -163,3 +166,19 @@ def test_one_byte_of_a_real_run_is_noticed(clone):
         assert any(path.name in r for _, reasons in plan.not_as_planned() for r in reasons), path
         path.write_bytes(good)
     assert plan.not_as_planned() == []
+
+
+def test_asking_gives_the_answers_of_the_prediction_file(clone):
+    plan, _ = clone
+    run = plan.results.run("cra", 2024)
+    questions = {question.key: question for question in read_questions(plan.data.questions("test"))}
+    written = {row.key: row for row in read_predictions(run.predictions("test"))}
+    video_id = next(iter(questions.values())).video_id
+    asked = [question for question in questions.values() if question.video_id == video_id]
+    session = VideoSession.open(plan.data.video(video_id), run.root)
+    answers = session.ask_all([(question.text, question.choices) for question in asked])
+    for question, answer in zip(asked, answers, strict=True):
+        row = written[question.key]
+        assert answer.probabilities == pytest.approx(row.choice_probabilities, abs=1e-5)
+        assert answer.frame_weights == pytest.approx(row.frame_weights, abs=1e-5)
+        assert tuple(answer.span) == pytest.approx(tuple(row.spans["post-hoc"]), abs=0.02)

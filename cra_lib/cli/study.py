@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cra_lib.config import check_variant
-from cra_lib.paths import DataFiles, data_files, result_files
+from cra_lib.paths import DataFiles, clone_file, data_files, result_files
 from cra_lib.records import InputError
 
 if TYPE_CHECKING:
@@ -63,12 +63,29 @@ def bias(
         study = study._replace(strengths=parse_strengths(strengths))
     failed = run_study(study, data_dir, results_dir, jobs)
     if show:
-        from cra_lib.cli.workflow import notebook
-
-        places = {"DATA_DIR": data_dir, "RESULTS_DIR": results_dir}
-        given = [f"{name}={path.resolve()}" for name, path in places.items() if path]
-        notebook("07_bias_study", None, given, None, True)
+        show_study(data_dir, results_dir)
     raise typer.Exit(1 if failed else 0)
+
+
+def show_study(data_dir: Path | None, results_dir: Path | None) -> None:
+    """Run notebook 07 on the runs that are there; its copy and page lie beside them."""
+    from cra_lib.reproduction.bias_study import study_results
+    from cra_lib.reproduction.notebook import CellFailed, KernelDied, run_notebook
+
+    folder = study_results(result_files("shapes", results_dir))
+    source = clone_file("notebooks", "07_bias_study.ipynb")
+    out = folder.notebooks / source.name
+    places = {"DATA_DIR": data_dir, "RESULTS_DIR": results_dir}
+    values = {name: str(path.resolve()) for name, path in places.items() if path}
+    try:
+        run_notebook(
+            source, out, values, manifest_path=folder.manifest, html=True,
+            say=lambda line: print(f"{source.stem}: {line}", flush=True),
+        )  # fmt: skip
+    except (CellFailed, KernelDied) as problem:
+        typer.echo(f"{source.stem}: {problem.exit_state}. {problem}", err=True)
+        raise typer.Exit(problem.exit_code) from None
+    print(f"{source.stem}: done; page: {out.with_suffix('.html')}", flush=True)
 
 
 def parse_strengths(text: str) -> tuple[float, ...]:

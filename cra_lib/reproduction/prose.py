@@ -3,7 +3,8 @@
 ``<!-- claim:ID -->...<!-- /claim -->`` holds a claim's recorded outcome, and
 ``<!-- scores:VARIANT -->...<!-- /scores -->`` a variant's recorded Acc@QA / Acc@GQA / mIoU on the
 test split of the embedded dataset; VARIANT may depart from its settings by name, such as
-``cra@model.smoothing=softmax``.
+``cra@model.smoothing=softmax``. ``<!-- fall:VARIANT -->...<!-- /fall -->`` holds by how many points
+its Acc@QA falls from test_iid to test_ood, with a 95 % interval over seeds.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 
 from cra_lib.paths import atomic
 from cra_lib.records import InputError
 from cra_lib.reproduction.claims import Claim, Outcome, outcome_text
 from cra_lib.reproduction.expected import Expected
 
-PLACE = re.compile(r"<!-- (claim|scores):(\S+) -->(.*?)<!-- /\1 -->", re.S)
+PLACE = re.compile(r"<!-- (claim|scores|fall):(\S+) -->(.*?)<!-- /\1 -->", re.S)
 TYPED = re.compile(
     r"\d+\.\d\** / \**\d+\.\d\b"  # scores side by side
     r"|[+\u2212-]\d+\.\d points"
@@ -45,7 +46,7 @@ def filled(text: str, claims: Mapping[str, Claim], expected: Expected) -> str:
         kind, name, _ = place.groups()
         if kind == "claim" and name not in claims:
             raise InputError(f"A text quotes the claim {name!r}, which is not in claims.yaml.")
-        shown = scores_text(expected, name)
+        shown = {"scores": scores_text, "fall": fall_text}.get(kind, scores_text)(expected, name)
         if kind == "claim":
             recorded = expected.claims.get(name)
             outcome = Outcome(**recorded) if recorded else Outcome("not recorded yet")
@@ -63,6 +64,31 @@ def scores_text(expected: Expected, variant: str, split: str = "test") -> str:
     means = [fmean(v for *_, v in expected.flat(cells[metric])) for metric in SHOWN]
     seeds = len(expected.seeds(cells[SHOWN[0]]))
     return " / ".join(f"{m:.1f}" for m in means) + (f" ({seeds} seeds)" if seeds > 1 else "")
+
+
+def fall_text(expected: Expected, variant: str) -> str:
+    """Recorded fall of Acc@QA from test_iid to test_ood: mean, interval over seeds, their number.
+
+    Runs of one seed on several instruction sets count as one.
+    """
+    falls = [
+        {(name, seed): value for name, seed, value in expected.flat(key)}
+        for split in ("test_iid", "test_ood")
+        for key in expected.cells
+        if (key.variant, key.split, key.metric) == (variant, split, "Acc@QA")
+    ]
+    if len(falls) < 2:
+        return "not recorded yet"
+    by_seed: dict[int, list[float]] = {}
+    for run in falls[0].keys() & falls[1].keys():
+        by_seed.setdefault(run[1], []).append(falls[0][run] - falls[1][run])
+    values = [fmean(ones) for ones in by_seed.values()]
+    if len(values) < 2:
+        return f"{fmean(values):.1f} (one seed)" if values else "not recorded yet"
+    from scipy.stats import t
+
+    low, high = t.interval(0.95, len(values) - 1, fmean(values), stdev(values) / len(values) ** 0.5)
+    return f"{fmean(values):.1f} [{low:.1f}, {high:.1f}], n = {len(values)}"
 
 
 def typed_comparisons(text: str) -> list[str]:
