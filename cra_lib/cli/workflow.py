@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -160,6 +161,7 @@ def notebook(
                 outputs=made,
                 html=html,
                 say=lambda line: _say(f"{label}: {line}"),
+                expected=_expected(source, defaults | values, results),
             )
     except (CellFailed, KernelDied) as problem:
         typer.echo(f"{label}: {problem.exit_state}. {problem}", err=True)
@@ -168,6 +170,23 @@ def notebook(
         typer.echo(f"{label}: {problem}", err=True)
         raise typer.Exit(1) from None
     _say(f"{label}: done in {time.time() - started:.0f} s; executed copy: {out}")
+
+
+def _expected(source: Path, values: Mapping[str, Any], results: ResultFiles) -> float:
+    """Seconds that a notebook will take, by earlier runs or its profile; 0 where nobody knows."""
+    from cra_lib.config import read_profile
+    from cra_lib.paths import profile_path
+    from cra_lib.reproduction.manifest import read_manifest
+    from cra_lib.reproduction.plan import STAGES
+    from cra_lib.reproduction.progress import expected_seconds
+    from cra_lib.reproduction.workspace import is_profile_file
+
+    profile, dataset = str(values.get("PROFILE", "")), str(values.get("DATASET", ""))
+    path = Path(profile) if is_profile_file(profile) else profile_path(dataset, profile)
+    cost = (read_profile(path).get("cost") or {}) if path.is_file() else {}
+    stage = next((stage for stage, name in STAGES.items() if name == source.stem), "")
+    entries = read_manifest(results.manifest).values()
+    return expected_seconds(entries, source.stem, profile, cost.get(stage, 0))
 
 
 def _split_files(files: list[str]) -> tuple[list[Path], list[Path]]:

@@ -11,6 +11,7 @@
     metric: Acc@GQA
     split: test
     below: 0                          or above: the side on which the claim holds
+    lead: true                        optional: the report opens with it
     source: CRA (arXiv 2503.07635), ablation: 16.4 instead of 18.2 on NExT-GQA
 
 A claim ``holds`` where its 95 % interval over seeds and videos lies on its side of the bound,
@@ -48,7 +49,7 @@ STATISTICS = {
 }
 """Statistic -> what it is; with ``against``, the last three are differences, too."""
 NEEDED = ("id", "statement", "dataset", "statistic", "source")
-KNOWN = {*NEEDED, "variant", "variants", "against", "metric", "split", "above", "below"}
+KNOWN = {*NEEDED, "variant", "variants", "against", "metric", "split", "above", "below", "lead"}
 SAMPLES = 2000
 
 
@@ -68,6 +69,8 @@ class Claim:
     is_above: bool
     """Whether the claim is that the figure exceeds the bound."""
     source: str
+    is_lead: bool = False
+    """Whether the report opens with it."""
 
     @property
     def is_difference(self) -> bool:
@@ -133,9 +136,12 @@ def _claim(row: Mapping[str, Any], where: str) -> Claim:
     side = "above" if "above" in row else "below"
     if not isinstance(row[side], int | float):
         raise InputError(f"{where}: {side} should be a number, got {row[side]!r}.")
+    if not isinstance(row.get("lead", False), bool):
+        raise InputError(f"{where}: lead should be true or false, got {row['lead']!r}.")
     return Claim(
         str(row["id"]), str(row["statement"]).strip(), datasets, statistic,
         _variants(row, where), metric, split, float(row[side]), side == "above", str(row["source"]),
+        row.get("lead", False),
     )  # fmt: skip
 
 

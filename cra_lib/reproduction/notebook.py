@@ -23,10 +23,9 @@ from cra_lib.paths import repository_root, require
 from cra_lib.records import InputError
 from cra_lib.reproduction import manifest
 from cra_lib.reproduction.executed_page import write_html
+from cra_lib.reproduction.progress import Progress
 
 Scalar = str | int | float | bool | None
-PROGRESS_LINE = re.compile(r"\s*(epoch|step)\b", re.IGNORECASE)
-"""Printed lines of a notebook that are passed on to the console while it runs."""
 
 
 class CellFailed(RuntimeError):
@@ -194,6 +193,7 @@ def run_notebook(
     outputs: Iterable[Path] = (),
     html: bool = True,
     say: Callable[[str], None] = lambda line: None,
+    expected: float = 0.0,
 ) -> None:
     """Execute ``notebook`` with ``parameters``; leave ``out`` and, with ``html``, a page beside it.
 
@@ -201,7 +201,8 @@ def run_notebook(
         manifest_path: where the entry is recorded; None records nothing.
         inputs: files whose hashes enter the manifest.
         outputs: files whose hashes enter the manifest once the run is done.
-        say: receives the epoch lines that the notebook prints.
+        say: receives the epoch lines that the notebook prints, and in between its place.
+        expected: seconds that it will take; 0 where nobody knows.
 
     Raises:
         InputError: a bad parameter (nothing is executed), or raised by a cell.
@@ -210,9 +211,10 @@ def run_notebook(
     """
     notebook, out = Path(notebook), Path(out)
     check_parameters(notebook, parameters)
+    progress = Progress(say, _count_cells(notebook, parameters), expected)
     started, state, error = time.time(), "ok", None
     try:
-        _execute(notebook, out, parameters, say)
+        _execute(notebook, out, parameters, progress)
     except InputError as problem:
         state, error = "bad input", str(problem)
         raise
@@ -246,7 +248,13 @@ def _shorten(path: Path, root: Path) -> str:
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
-def _execute(notebook: Path, out: Path, parameters: dict, say: Callable[[str], None]) -> None:
+def _count_cells(notebook: Path, parameters: Mapping[str, Scalar]) -> int:
+    """Code cells that will run; papermill adds one with the parameters that are given."""
+    code = [cell for cell in _read(notebook) if cell["cell_type"] == "code"]
+    return sum(bool("".join(cell["source"]).strip()) for cell in code) + bool(parameters)
+
+
+def _execute(notebook: Path, out: Path, parameters: dict, progress: Progress) -> None:
     """One papermill run; its exceptions become ours, and ``out`` is replaced in every case."""
     import papermill
     from nbclient.exceptions import DeadKernelError
@@ -258,7 +266,7 @@ def _execute(notebook: Path, out: Path, parameters: dict, say: Callable[[str], N
     # Bars of weights being loaded would stay in the executed copy as "0 %".
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
-    with _kept(out) as partial:
+    with _kept(out) as partial, progress.watched():
         try:
             papermill.execute_notebook(
                 notebook,
@@ -267,7 +275,8 @@ def _execute(notebook: Path, out: Path, parameters: dict, say: Callable[[str], N
                 kernel_name="python3",
                 progress_bar=False,
                 cwd=notebook.parent,
-                stdout_file=_Lines(say),
+                stdout_file=progress,
+                on_cell_start=progress.cell_started,
                 start_timeout=120,
                 extra_arguments=["--log-level=ERROR"],
             )
@@ -301,32 +310,3 @@ def _kept(out: Path) -> Iterator[Path]:
     finally:
         if partial.exists():
             os.replace(partial, out)
-
-
-class _Lines:
-    """A text stream that hands complete epoch lines to ``say`` (what papermill writes to), each
-    with the time left where it says how many there are."""
-
-    def __init__(self, say: Callable[[str], None]):
-        self.say, self.rest = say, ""
-        self.first: tuple[float, int] | None = None
-
-    def write(self, text: str) -> None:
-        *lines, self.rest = (self.rest + text).split("\n")
-        for line in filter(PROGRESS_LINE.match, lines):
-            self.say(line.strip() + self._time_left(line))
-
-    def _time_left(self, line: str) -> str:
-        """From the second line on: by the pace since the first, which started up as well."""
-        counted = re.search(r"(\d+)\s*/\s*(\d+)", line)
-        if not counted:
-            return ""
-        now, (done, total) = time.time(), map(int, counted.groups())
-        if self.first is None or done <= self.first[1]:
-            self.first = now, done
-            return ""
-        pace = (now - self.first[0]) / (done - self.first[1])
-        return f"  about {pace * (total - done):.0f} s left" if done < total else ""
-
-    def flush(self) -> None:
-        """Incomplete lines wait for their end."""

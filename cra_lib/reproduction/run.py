@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from statistics import fmean
 
 from cra_lib.paths import repository_root
 from cra_lib.records import InputError
@@ -37,6 +36,7 @@ from cra_lib.reproduction.processes import (
     sweep,
 )
 from cra_lib.reproduction.products import refusal, set_aside
+from cra_lib.reproduction.progress import duration, expected_seconds
 
 EXIT_CODES = {"cell failed": 1, "bad input": 2, "kernel died": 4}
 """Exit state of a notebook -> exit status of the whole run."""
@@ -79,7 +79,7 @@ def run_plan(plan: Plan, say: Callable[[str], None] = print, *, dry_run: bool = 
         status = _snakemake(plan, plan_file, again)
         if status != 0:
             return explain_failure(plan, started, say, status)
-        say(f"Done in {_duration(time.time() - started)}. Report: {plan.results.report}")
+        say(f"Done in {duration(time.time() - started)}. Report: {plan.results.report}")
         return 0
 
 
@@ -89,46 +89,22 @@ def describe(plan: Plan, waiting: Counter[str]) -> list[str]:
     seeds = ", ".join(map(str, plan.seeds))
     lines = [head, f"seeds {seeds}; {plan.cores} cores; results in {plan.results.root}", ""]
     lines.append(f"  {'stage':<10}{'jobs':>5}{'to do':>7}   expected")
-    total = 0.0
-    for stage in STAGES:
-        seconds = _expected_seconds(plan, stage)
+    total, entries = 0.0, list(read_manifest(plan.results.manifest).values())
+    for stage, notebook in STAGES.items():
+        known = plan.cost.get(stage, 0)
+        seconds = expected_seconds(entries, notebook, plan.profile_word, known)
         jobs = plan.num_jobs(stage)
         abreast = min(plan.cores, jobs) if plan.executor == "local" else jobs
         cost = seconds * -(-waiting[stage] // abreast)
         total += cost
-        expected = _duration(cost) if waiting[stage] else "-"
+        expected = duration(cost) if waiting[stage] else "-"
         lines.append(f"  {stage:<10}{jobs:>5}{waiting[stage]:>7}   {expected}")
     sizes = {"disk": "disk_gb", "memory": "memory_gb", "GPU memory": "gpu_gb"}
     needs = [f"{what} {plan.cost[key]:g} GB" for what, key in sizes.items() if key in plan.cost]
-    lines.append(", ".join([f"  total about {_duration(total)}", *needs]))
+    lines.append(", ".join([f"  total about {duration(total)}", *needs]))
     if plan.overrides:
         lines.append(f"  settings of this call: {json.dumps(plan.overrides)}")
     return [*lines, ""]
-
-
-def _expected_seconds(plan: Plan, stage: str) -> float:
-    """Seconds of one job: as measured here before, else as the profile says."""
-    notebook = f"notebooks/{STAGES[stage]}.ipynb"
-    measured = [
-        entry["seconds"]
-        for entry in read_manifest(plan.results.manifest).values()
-        if entry["notebook"] == notebook
-        and entry["exit_state"] == "ok"
-        and entry["parameters"].get("PROFILE") == plan.profile_word
-    ]
-    return fmean(measured) if measured else plan.cost.get(stage, 0)
-
-
-def _duration(seconds: float) -> str:
-    """
-    >>> [_duration(s) for s in (0.4, 75, 600, 8000, 400000)]
-    ['1 s', '75 s', '10 min', '2.2 h', '4.6 days']
-    """
-    for limit, size, unit in ((120, 1, "s"), (5400, 60, "min"), (172800, 3600, "h")):
-        if seconds < limit:
-            amount = seconds / size
-            return f"{amount:.1f} {unit}" if unit == "h" else f"{max(1, round(amount))} {unit}"
-    return f"{seconds / 86400:.1f} days"
 
 
 def _command(plan: Plan, plan_file: Path, *more: str) -> list[str]:

@@ -11,14 +11,16 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 from PIL import Image
 
-from cra_lib.paths import ResultFiles, repository_root
+from cra_lib.paths import ResultFiles, claims_yaml, repository_root
 from cra_lib.records import InputError
-from cra_lib.reporting import figures, pages, report, tables
+from cra_lib.reporting import figures, lead, pages, report, report_tables, tables
 from cra_lib.reporting.figures.catalogue import FIGURES, TABLES
 from cra_lib.reproduction import manifest
+from cra_lib.reproduction.claims import Outcome, read_claims
 from cra_lib.reproduction.expected import Expected, Key, write_expected
 
 
@@ -84,7 +86,7 @@ def expected(monkeypatch, tmp_path):
             seeds = {seed: value + seed for seed in (-1, 0, 1)}
             recorded.cells[Key(variant, "test", metric, "post-hoc")] = {"avx2": seeds}
         write_expected(path, recorded)
-        monkeypatch.setattr(report, "expected_json", lambda dataset: path)
+        monkeypatch.setattr(report_tables, "expected_json", lambda dataset: path)
 
     return record
 
@@ -178,7 +180,7 @@ def test_examples_of_each_run_are_shown_small(results):
 
 def test_seeds_and_devices_read_as_names(results):
     results.run("cra", 2024).runtime.write_text(json.dumps({"device": "x86_64", "epochs": 7}))
-    table = report.run_table(results, manifest.read_manifest(results.manifest))
+    table = report_tables.run_table(results, manifest.read_manifest(results.manifest))
     row = table.set_index("variant").loc["CRA"]
     assert row["seed"] == "2024" and row["device"] == "A processor"
     assert "2,024" not in page_of(results)[0]
@@ -224,6 +226,45 @@ def test_claims_stand_on_the_page_with_their_outcome(results, three_seeds, tmp_p
     shutil.copytree(three_seeds.root, tmp_path / "several")
     text, _ = page_of(ResultFiles(tmp_path / "several"))
     assert re.search(r"points \[[-+.\d]+, [-+.\d]+\], 3 seeds: (holds|fails|undecided)", text)
+
+
+def test_the_report_opens_with_claims_and_what_one_seed_is_worth(results, three_seeds, tmp_path):
+    text, _ = page_of(results)
+    found = re.search(r'<ul class="found">(.*?)</ul>', text, re.S)[1]
+    assert text.index('class="found"') < text.index('class="tiles"')
+    first, *claims = re.findall(r"<li>(.*?)</li>", found, re.S)
+    assert re.match(r"CRA answers [\d.]+ % \[[\d.]+, [\d.]+\] of the test questions right", first)
+    assert 4 <= len(claims) <= 5 and all("test videos of one seed" in claim for claim in claims)
+    assert all('<b class="soft">Undecided.</b>' in claim for claim in claims), "no colour"
+    assert re.search(r"CRA \(released\) minus CRA: [+-][\d.]+ points \[[+-].*?\]", found)
+    assert "support no\nclaim between variants" in text
+    shutil.copytree(three_seeds.root, tmp_path / "several")
+    text, _ = page_of(ResultFiles(tmp_path / "several"))
+    found = re.search(r'<ul class="found">(.*?)</ul>', text, re.S)[1]
+    assert found.count("3 seeds.") == 2 and "support no\nclaim" not in text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "colour"), [("holds", "ok"), ("fails", "outside"), ("undecided", "")]
+)
+def test_a_sentence_has_its_verdict_and_what_was_measured(verdict, colour):
+    asked = {claim.id: claim for claim in read_claims(claims_yaml())}
+    outcome = Outcome(verdict, -1.25, -2.0, -0.5, seeds=6)
+    sentence = lead.claim_sentence(asked["bias"], outcome)
+    assert (sentence.verdict, sentence.colour) == (verdict, colour)
+    assert sentence.text == (
+        "The interventions lower the reliance on the bias of training. Fall of Acc@QA from "
+        "test_iid to test_ood, CRA minus CRA without ECI: -1.2 points [-2.0, -0.5], 6 seeds."
+    )
+    alone = lead.claim_sentence(asked["listens"], Outcome("undecided", 20.0, 20.0, 20.0, 1))
+    assert alone.text.endswith("one video, CRA: 20.0 %, test videos of one seed.")
+
+
+def test_a_sentence_that_begins_with_a_number_is_text():
+    table = pd.DataFrame({"claim": ["a"], "outcome": ["-1.1 points, one seed: undecided"]})
+    assert '<td class="text">-1.1 points' in tables.to_html(table)
+    numbers = pd.DataFrame({"a": ["b"], "n": ["+1.2 [-0.1, +3.0]"], "m": ["1.2 ± 0.3"]})
+    assert tables.to_html(numbers).count('<td class="number">') == 2
 
 
 def test_verdicts_count_what_agrees_and_what_does_not(results, expected):

@@ -138,6 +138,7 @@ WRONG = [
     ({"below": None}, "give one bound"),
     ({"above": 1}, "give one bound"),
     ({"below": "low"}, "below should be a number, got 'low'"),
+    ({"lead": "first"}, "lead should be true or false, got 'first'"),
     ({"colour": "red"}, "unknown key 'colour'"),
     ({"statistic": "order", "variants": ["cra"]}, "variants should be a list of two or more"),
 ]

@@ -183,5 +183,5 @@ def test_epoch_lines_say_how_long_it_will_take(tmp_path):
     loop = "for n in (1, 2, 3):\n    time.sleep(0.2)\n    print(f'epoch {n}/3', flush=True)"
     source = write(tmp_path / "toy.ipynb", PARAMETERS, f"import time\n{loop}")
     run_notebook(source, tmp_path / "out.ipynb", {}, say=said.append)
-    assert said[0] == "epoch 1/3" and said[2] == "epoch 3/3"
-    assert re.fullmatch(r"epoch 2/3  about \d+ s left", said[1])
+    assert said[0] == "epoch 1/3  (cell 2 of 2)" and said[2] == "epoch 3/3  (cell 2 of 2)"
+    assert re.fullmatch(r"epoch 2/3  \(cell 2 of 2\)  about \d+ s left", said[1])

@@ -85,7 +85,8 @@ def to_html(table: pd.DataFrame, caption: str = "") -> str:
 
 
 def _is_number(table: pd.DataFrame) -> list[bool]:
-    numeric = re.compile(r"[+-]?\d")
+    # Numbers with interval, deviation or unit; a sentence that begins with a number is text.
+    numeric = re.compile(r"[+-]?\d([^a-zA-Z]|e[+-]\d|\bto\b)*$")
     return [
         all(numeric.match(text) for text in map(cell_text, table[name]) if text) and place > 0
         for place, name in enumerate(table.columns)
