@@ -88,6 +88,16 @@ class DataFiles:
     def language_confounders(self) -> Path:
         return self.root / "causal_feature" / "language.safetensors"
 
+    def confounders(self, kind: str, number: int) -> Path:
+        """The dictionary ("visual" or "language") of a run with ``number`` confounders: one of its
+        own (`own_confounders`) where that was sampled, else the one of the profile."""
+        own, usual = self.own_confounders(kind, number), getattr(self, f"{kind}_confounders")
+        return own if own.is_file() else usual
+
+    def own_confounders(self, kind: str, number: int) -> Path:
+        """Where a dictionary of another size than the profile's lies."""
+        return self.root / "causal_feature" / f"{kind}-{number}.safetensors"
+
 
 @dataclass(frozen=True)
 class RunFiles:

@@ -29,7 +29,10 @@ def sample(
     ),
     parser: Annotated[str | None, typer.Option(help='A spaCy model, or "rules".')] = None,
     node_encoder: Annotated[str | None, typer.Option(help="Text encoder of the nodes.")] = None,
-    num_confounders: Annotated[int | None, typer.Option(min=1, help="K.")] = None,
+    num_confounders: Annotated[
+        int | None,
+        typer.Option(min=1, help="K; another than the profile's goes to files of its own."),
+    ] = None,
     only: Annotated[str, typer.Option(help="language, visual or both.")] = "both",
     workers: Workers = 1,
 ) -> None:
@@ -41,19 +44,36 @@ def sample(
     chosen = {"parser": parser, "node_encoder": node_encoder, "num_confounders": num_confounders}
     config = resolve_config(dataset, profile, overrides={"causal": chosen})
     files, results = data_files(dataset, data_dir), result_files(dataset, results_dir)
-    sample_dictionaries(config, files, results.confounders_card, only, workers)
+    usual = resolve_config(dataset, profile).causal.num_confounders
+    is_own = config.causal.num_confounders != usual
+    sample_dictionaries(config, files, results.confounders_card, only, workers, is_own=is_own)
 
 
 def sample_dictionaries(
-    config: RunConfig, files: DataFiles, card: Path, only: str = "both", workers: int = 1
+    config: RunConfig,
+    files: DataFiles,
+    card: Path,
+    only: str = "both",
+    workers: int = 1,
+    *,
+    is_own: bool = False,
 ) -> None:
-    """Sample from the training split, write the files and their card, and print a line each."""
+    """Sample from the training split, write the files and their card, and print a line each.
+
+    Args:
+        is_own: of another size than the profile's, so in files and a card of their own.
+    """
     from cra_lib.causal.sampling import sample_language, sample_visual, write_card
     from cra_lib.evaluator.annotations import read_questions
 
     questions = read_questions(files.questions("train"))
+    outs = {kind: getattr(files, f"{kind}_confounders") for kind in ("language", "visual")}
+    if is_own:
+        number = config.causal.num_confounders
+        outs = {kind: files.own_confounders(kind, number) for kind in outs}
+        card = card.with_stem(f"{card.stem}-{number}")
     if only != "visual":
-        out = files.language_confounders
+        out = outs["language"]
         part = sample_language(
             questions,
             out,
@@ -65,7 +85,7 @@ def sample_dictionaries(
         write_card(card, language=part)
         _print_part("language", part, out)
     if only != "language":
-        features, out = files.features(config.data.encoder, "train"), files.visual_confounders
+        features, out = files.features(config.data.encoder, "train"), outs["visual"]
         videos = {question.video_id for question in questions}
         part = sample_visual(features, out, config.causal, video_ids=videos, workers=workers)
         write_card(card, visual=part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -13,11 +14,11 @@ def is_watched() -> bool:
     """True where somebody sees a bar move: a terminal, or a notebook with a front end.
 
     A notebook that is run by ``cra notebook`` has none; it sets ``TQDM_DISABLE``, tqdm's own name
-    for that, and lines take the bar's place.
+    for that, and lines take the bar's place. It is read here, because tqdm's bar for notebooks
+    does not ask for it.
     """
-    from tqdm.auto import tqdm
-
-    return (sys.stderr.isatty() or _in_jupyter()) and not tqdm(()).disable
+    is_off = os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
+    return not is_off and (sys.stderr.isatty() or _in_jupyter())
 
 
 def _in_jupyter() -> bool:

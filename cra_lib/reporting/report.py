@@ -109,6 +109,11 @@ def page_facts(dataset: str, results: ResultFiles) -> dict[str, Any]:
                 "id": section,
                 "heading": heading,
                 "pictures": [pictures[n] for n in pictures if FIGURES[n].section == section],
+                "absent": [
+                    item.otherwise
+                    for name, item in FIGURES.items()
+                    if item.section == section and item.otherwise and name not in pictures
+                ],
                 "charts": [charts[n] for n in charts if TABLES[n].section == section],
             }
             for section, heading in SECTIONS.items()

@@ -42,6 +42,7 @@ nav[aria-label="Contents"] ul { columns: 16rem; }
 .formula { overflow-x: auto; min-width: 0; max-width: 100%; }
 .jp-InputArea, .jp-OutputArea-child, .jp-Cell-inputWrapper { min-width: 0; max-width: 100%; }
 .formula { display: block; }
+.jp-RenderedMarkdown td code { overflow-wrap: anywhere; white-space: normal; }
 </style>
 """
 """For a narrow page: what is wider than it scrolls on its own."""

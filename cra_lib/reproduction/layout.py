@@ -102,7 +102,9 @@ class Layout:
         if stage == "prepare":
             files += map(Path, self.given())
         elif stage == "train":
-            files += [data.paraphrases, data.visual_confounders, data.language_confounders]
+            number = config.causal.num_confounders
+            dictionaries = [data.confounders(kind, number) for kind in ("visual", "language")]
+            files += [data.paraphrases, *dictionaries]
         elif stage == "evaluate":
             files += [run.config, run.weights]
         elif stage == "figures":

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean, stdev
 
+from cra_lib.config import VARIANTS
 from cra_lib.paths import atomic
 from cra_lib.records import InputError
 from cra_lib.reproduction.claims import Claim, Outcome, outcome_text
@@ -27,6 +28,17 @@ TYPED = re.compile(
     r"|standard deviation \d|\(sd \d|\d+\.\d+ ± \d"
 )
 """What a comparison with typed numbers looks like."""
+METHOD = re.compile(
+    "|".join(f"`{re.escape(name)}`" for name in VARIANTS)
+    + r"|\bCRA\b|NG\+|Temp\[CLIP\] PH|released model"
+)
+"""What a sentence calls a method."""
+RANKS = re.compile(
+    r"\b(better|worse|best|fewer|higher|lower|ahead|outperforms?|beats?"
+    r"|(more|less) (\w+ ){0,3}(right|grounded|accurate|than))\b"
+)
+"""What makes a sentence about methods a ranking."""
+QUOTED = "(quoted)"
 SHOWN = ("Acc@QA", "Acc@GQA", "mIoU")
 
 
@@ -100,6 +112,20 @@ def typed_comparisons(text: str) -> list[str]:
     outside = re.sub(r"<!-- study -->.*?<!-- /study -->", "", PLACE.sub("", text), flags=re.S)
     outside = re.sub(r"<!-- results:begin -->.*?<!-- results:end -->", "", outside, flags=re.S)
     return [found.group() for found in TYPED.finditer(outside)]
+
+
+def bare_comparisons(text: str) -> list[str]:
+    """Sentences that rank two methods and quote no claim: what they say could go stale unseen."""
+    marked = PLACE.sub(QUOTED, text)
+    outside = re.sub(r"<!-- study -->.*?<!-- /study -->|```.*?```", "", marked, flags=re.S)
+    sentences = re.split(r"(?<=[.;|?])\s|\n\n|\n- ", outside)
+    return [
+        " ".join(sentence.split())
+        for sentence in sentences
+        if RANKS.search(sentence)
+        and QUOTED not in sentence
+        and len(set(METHOD.findall(sentence))) > 1
+    ]
 
 
 def fill_pages(root: Path, claims: Mapping[str, Claim], expected: Expected) -> list[Path]:

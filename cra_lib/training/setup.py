@@ -140,6 +140,23 @@ def arithmetic(train: TrainConfig) -> Iterator[None]:
         torch.utils.deterministic.fill_uninitialized_memory = filling
 
 
+def _confounders(config: RunConfig, data: DataFiles, kind: str) -> np.ndarray:
+    """The centres that a run's settings ask for: [K, F] (visual) or [K, 8, N] (language).
+
+    Raises:
+        InputError: they are missing, damaged, or of another number.
+    """
+    number = config.causal.num_confounders
+    path = data.confounders(kind, number)
+    centres = read_confounders(path, kind)
+    if len(centres) != number:
+        raise InputError(
+            f"{path} holds {len(centres)} centres and causal.num_confounders is {number}; run "
+            f"cra confounders sample {config.dataset} --num-confounders {number} first."
+        )
+    return centres
+
+
 def new_model(config: RunConfig, data: DataFiles) -> nn.Module:
     """A model at the start of training, its random weights fixed by the run's seed.
 
@@ -149,9 +166,9 @@ def new_model(config: RunConfig, data: DataFiles) -> nn.Module:
     torch.manual_seed(config.seed)
     visual = graphs = None
     if config.model.front_door != "none":
-        visual = torch.from_numpy(read_confounders(data.visual_confounders, "visual"))
+        visual = torch.from_numpy(_confounders(config, data, "visual"))
     if config.model.back_door != "none":
-        graphs = torch.from_numpy(read_confounders(data.language_confounders, "language"))
+        graphs = torch.from_numpy(_confounders(config, data, "language"))
     model = build_model(
         config.model,
         visual=visual,
@@ -255,8 +272,8 @@ def strata_of(config: RunConfig, data: DataFiles, split: Split) -> Strata:
         visual_entries,
     )
 
-    graphs = read_confounders(data.language_confounders, "language")
-    frames = read_confounders(data.visual_confounders, "visual")
+    graphs = _confounders(config, data, "language")
+    frames = _confounders(config, data, "visual")
     asked, said = language_entries(
         split.texts.questions, split.texts.answers, graphs, config.causal
     )

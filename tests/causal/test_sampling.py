@@ -5,8 +5,10 @@ import json
 import h5py
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from cra_lib.causal import inspection, sampling
+from cra_lib.cli import app
 from cra_lib.config import CausalConfig
 from cra_lib.data.confounders import read_confounders, write_confounders
 from cra_lib.evaluator.annotations import read_questions
@@ -125,6 +127,23 @@ def test_too_many_confounders_are_refused(small_data):
     questions = read_questions(small_data.questions("train"))
     with pytest.raises(InputError, match="num_confounders"):
         sampling.sample_language(questions, small_data.language_confounders, many, width=8)
+
+
+def test_another_number_goes_to_files_of_its_own(small_data, tmp_path):
+    """What the profile's runs read stays as it is."""
+    results = tmp_path / "results"
+    command = ["confounders", "sample", "shapes", "--node-encoder", "hashed"]
+    command += ["--data", str(small_data.root), "--results", str(results)]
+    for kind in ("language", "visual"):
+        usual = getattr(small_data, f"{kind}_confounders")
+        usual.parent.mkdir(exist_ok=True)
+        usual.write_bytes(b"of the profile")
+    done = CliRunner().invoke(app, [*command, "--num-confounders", "5"])
+    assert done.exit_code == 0, done.output
+    for kind in ("language", "visual"):
+        assert len(read_confounders(small_data.confounders(kind, 5), kind)) == 5
+        assert small_data.confounders(kind, 64).read_bytes() == b"of the profile"
+    assert [path.name for path in results.iterdir()] == ["confounders_card-5.json"]
 
 
 @pytest.mark.parametrize("content", [b"", b"no tensors"])

@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cra_lib.config import run_config, save_config
 from cra_lib.data.card import data_card
 from cra_lib.evaluator.annotations import read_truths
 from cra_lib.evaluator.metrics import METRICS, score
 from cra_lib.paths import ResultFiles, published_csv
 from cra_lib.records import InputError
-from cra_lib.reporting import tables
+from cra_lib.reporting import figures, report, tables
+from cra_lib.reporting.figures import causal
 from cra_lib.reporting.tables.writing import cell_text
 
 
@@ -219,3 +221,34 @@ def test_runtimes_and_histories_of_all_runs(made_up, tmp_path):
     shutil.copytree(made_up.results.root, copy)
     shutil.copytree(copy / "runs/cra/seed2024", copy / "runs/cra/seed1")
     assert tables.read_histories(ResultFiles(copy))["cra"]["seed"].nunique() == 2
+
+
+def test_scores_against_k_come_from_runs_that_differ_in_k_alone(made_up, three_seeds, tmp_path):
+    results = ResultFiles(tmp_path / "results")
+    shutil.copytree(three_seeds.root, results.root)
+    for seed in (1, 2, 3):
+        config = run_config("shapes", seed=seed, overrides={"causal": {"num_confounders": 64}})
+        save_config(config, results.run("cra", seed).config)
+    clusters = causal.cluster_sizes({"questions": [3, 2, 1]})
+    figures.Shelf(results)("cluster_sizes", clusters)  # what notebook 02 leaves in that section
+    before = tables.scores_by_confounders(results, tables.read_scores(results))
+    assert before.empty and "--num-confounders 16" in tables.say_confounders(before, "shapes")
+    assert "docs/causal.md says how" in report.write_report("shapes", results).read_text()
+    for name, seeds in (("16", (1, 2)), ("128,train.epochs=3", (1,))):
+        for seed in seeds:
+            run = results.run(f"cra@causal.num_confounders={name}", seed)
+            shutil.copytree(three_seeds.run("no-causal", seed).root, run.root)
+    scores = tables.read_scores(results)
+    found = tables.scores_by_confounders(results, scores)
+    assert dict(zip(found["K"], found["seeds"], strict=True)) == {16: 2, 64: 3}
+    row = found[(found["K"] == 64) & (found["metric"] == "mIoU")].iloc[0]
+    mine = scores.query("variant == 'cra' and split == 'test' and metric == 'mIoU'")
+    assert row["value"] == pytest.approx(mine["value"].mean()) and row["low"] < row["value"]
+    said = tables.say_confounders(found, "shapes")
+    assert said.startswith("From the lowest to the highest of K = 16, 64, in points: Acc@QA ")
+    drawn = figures.confounder_scores(found)
+    assert [label.get_text() for label in drawn.axes[0].get_xticklabels()] == ["16", "64"]
+    figures.Shelf(results)("confounder_scores", drawn)
+    page = report.write_report("shapes", results).read_text()
+    assert "Scores of CRA on the test split against the number" in page
+    assert "docs/causal.md says how" not in page

@@ -103,7 +103,7 @@ def test_a_run_leaves_copy_page_and_manifest(tmp_path):
     manifest = tmp_path / "made" / "manifest.json"
     run_notebook(toy, out, {"NAME": "b", "SEED": 7}, manifest_path=manifest, inputs=[toy],
                  outputs=[tmp_path / "absent"], say=said.append)  # fmt: skip
-    assert said == ["epoch 1 of 1"]
+    assert said == ["epoch 1 of 1  (cell 3 of 3)"]
     cells = json.loads(out.read_text())["cells"]
     assert "'b'" in json.dumps(cells[-1]["outputs"])
     page = out.with_suffix(".html").read_text()

@@ -19,6 +19,8 @@ from cra_lib.video.features import write_features
 ACTIONS = ("jumps", "waves", "sits down", "turns around", "raises a flag", "opens the box", "sings")
 ACTORS = ("red circle", "blue square", "green star", "tall man")
 NUM_FRAMES, WIDTH = 8, 16
+CENTRES = 4
+"""Of each confounder dictionary."""
 
 
 class World(NamedTuple):
@@ -31,6 +33,7 @@ class World(NamedTuple):
         """Small settings; keyword arguments change a section's."""
         settings = {
             "data": {"encoder": "clip-vit-l14", "feature_width": WIDTH},
+            "causal": {"num_confounders": CENTRES},
             "model": {
                 "width": 16,
                 "ffn_width": 16,
@@ -141,11 +144,11 @@ def world(tmp_path_factory) -> World:
         _write_split(data, split, videos, generator)
     data.visual_confounders.parent.mkdir()
     for path, shape in (
-        (data.visual_confounders, (4, WIDTH)),
-        (data.language_confounders, (4, 8, 6)),
+        (data.visual_confounders, (CENTRES, WIDTH)),
+        (data.language_confounders, (CENTRES, 8, 6)),
     ):
         centres = generator.normal(size=shape).astype(np.float32)
-        save_file({"centres": centres, "counts": np.ones(4, np.int64)}, path)
+        save_file({"centres": centres, "counts": np.ones(CENTRES, np.int64)}, path)
     _write_text_encoder(root / "text")
     return World(data, root / "text")
 

@@ -11,12 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from cra_lib.config import load_config, save_config
+from cra_lib.data.confounders import write_confounders
 from cra_lib.paths import RunFiles
 from cra_lib.records import InputError
 from cra_lib.training import STOPPED, fit, loop, setup
@@ -256,6 +258,20 @@ def test_confounders_of_the_other_kind_are_refused(own_world):
     shutil.copy(data.language_confounders, data.visual_confounders)
     with pytest.raises(InputError, match=r"language.safetensors: expected finite .*\[K, 8, N\]"):
         setup.new_model(own_world.config(), data)
+
+
+def test_a_dictionary_of_another_size_is_refused_until_there_is_one(own_world):
+    """A run that says K = 6 in its name has six confounders."""
+    config = own_world.config(causal={"num_confounders": 6})
+    with pytest.raises(InputError, match="visual.safetensors holds 4 .* sample nextgqa --num-"):
+        setup.new_model(config, own_world.data)
+    usual = own_world.data.visual_confounders
+    for kind, shape in (("visual", (6, 16)), ("language", (6, 8, 6))):
+        centres = np.random.default_rng(0).normal(size=shape)
+        write_confounders(own_world.data.own_confounders(kind, 6), centres)
+    weights = setup.new_model(config, own_world.data).state_dict().values()
+    assert any(weight.shape == (6, 16) for weight in weights)
+    assert own_world.data.confounders("visual", 4) == usual, "the profile's is not touched"
 
 
 def test_settings_of_an_older_run_are_read(tmp_path, world):

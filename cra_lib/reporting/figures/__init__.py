@@ -9,6 +9,7 @@ spans      where predicted intervals lie, and what the model looks at
 catalogue  caption, place and spoken description of each
 """
 
+from cra_lib.reporting.figures.causal import confounder_scores
 from cra_lib.reporting.figures.datasets import (
     answer_cooccurrence,
     evidence_strip,
@@ -47,6 +48,7 @@ __all__ = [
     "calibration",
     "case_of",
     "clear",
+    "confounder_scores",
     "evidence_strip",
     "faithfulness_bars",
     "faithfulness_square",

@@ -22,6 +22,8 @@ class Item(NamedTuple):
     """Where every run is expected to have it; one seed alone has no table over seeds."""
     notebook: str = "05"
     """Number of the notebook that makes it."""
+    otherwise: str = ""
+    """What the report says where it is not there."""
 
 
 SECTIONS = {
@@ -195,6 +197,15 @@ FIGURES = {
         "A line that falls as K grows, with a dotted line at the K in use.",
         datasets=(),
         notebook="02",
+    ),
+    "confounder_scores": Item(
+        "confounders",
+        "Scores of CRA on the test split against the number of confounders K, everything else "
+        "being equal; bands are 95 % intervals {over}.",
+        "Three lines with bands, Acc@QA, Acc@GQA and mIoU, over the number of confounders K.",
+        datasets=(),
+        otherwise="Scores against the number of confounders are drawn once CRA was trained with "
+        "several: docs/causal.md says how.",
     ),
 }
 

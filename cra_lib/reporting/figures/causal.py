@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from cra_lib.evaluator.metrics import HEADLINE
 from cra_lib.reporting.figures.style import COLUMN, PAGE, blank, percent_axis, styled, with_data
-from cra_lib.reporting.looks import BLACK, BLUE, GREY, ORANGE
+from cra_lib.reporting.looks import BLACK, BLUE, GREY, ORANGE, PURPLE
 
 PLACES = (
     (0.12, 0.5),
@@ -25,6 +26,8 @@ PLACES = (
     (0.88, 0.24),
 )
 """Where the eight nodes are drawn: question parts on the left, answer parts on the right."""
+SCORE_LOOKS = ((BLUE, "o-"), (ORANGE, "s--"), (PURPLE, "^-."))
+"""Colour and line of each headline score."""
 
 
 @styled
@@ -101,6 +104,29 @@ def size_study(inertia: Mapping[int, float], chosen: int) -> Figure:
     )
     axes.legend()
     return with_data(figure, pd.DataFrame({"K": sizes, "distance": [inertia[k] for k in sizes]}))
+
+
+@styled
+def confounder_scores(scores: pd.DataFrame) -> Figure:
+    """Headline scores against K, with their 95 % intervals.
+
+    Args:
+        scores: of `tables.scores_by_confounders`.
+    """
+    figure = blank(COLUMN, 2.6)
+    axes = figure.add_subplot()
+    for metric, style in zip(HEADLINE, SCORE_LOOKS, strict=True):
+        line = scores[scores["metric"] == metric].sort_values("K")
+        axes.fill_between(line["K"], line["low"], line["high"], color=style[0], alpha=0.15)
+        axes.plot(line["K"], line["value"], style[1], color=style[0], label=metric)
+    sizes = sorted(scores["K"].unique())
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.minorticks_off()
+    percent_axis(axes, "y")
+    axes.set(xlabel="number of confounders K", ylabel="score (%)")
+    figure.legend(loc="outside lower center", ncols=3)
+    return with_data(figure, scores)
 
 
 @styled

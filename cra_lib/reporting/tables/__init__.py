@@ -28,6 +28,7 @@ from cra_lib.reporting.tables.findings import (
     came_out,
     compared,
     effect_of_losses,
+    say_confounders,
     say_losses,
     smaller_fall,
 )
@@ -47,9 +48,11 @@ from cra_lib.reporting.tables.reading import (
     read_runtimes,
     read_scores,
     score_table,
+    scores_by_confounders,
 )
 from cra_lib.reporting.tables.writing import (
     SavedTable,
+    ShownTable,
     to_html,
     to_markdown,
     write_table,
@@ -61,6 +64,7 @@ __all__ = [
     "PARTS",
     "Report",
     "SavedTable",
+    "ShownTable",
     "ablation",
     "ablation_table",
     "bias_table",
@@ -88,8 +92,10 @@ __all__ = [
     "read_runtimes",
     "read_scores",
     "reference_table",
+    "say_confounders",
     "say_losses",
     "score_table",
+    "scores_by_confounders",
     "seed_table",
     "smaller_fall",
     "to_html",

@@ -96,6 +96,22 @@ def came_out(table: pd.DataFrame, wanted: Iterable[str]) -> str:
     return f"Of {len(table)} comparisons: {', '.join(found)}{more}."
 
 
+def say_confounders(scores: pd.DataFrame, dataset: str) -> str:
+    """What `reading.scores_by_confounders` shows, or what to run to see it."""
+    if scores.empty:
+        return (
+            "Scores against K: not run. For each K, such as 16: cra confounders sample "
+            f"{dataset} --num-confounders 16, then cra train {dataset} --set "
+            "causal.num_confounders=16; run this notebook again after it."
+        )
+    sizes = ", ".join(map(str, sorted(scores["K"].unique())))
+    seeds = int(scores["seeds"].min())
+    much = "one seed each: no claim" if seeds < 2 else f"{seeds} seeds or more"
+    spans = scores.groupby("metric", sort=False)["value"].agg(lambda values: np.ptp(values))
+    found = ", ".join(f"{metric} {spans[metric]:.1f}" for metric in HEADLINE if metric in spans)
+    return f"From the lowest to the highest of K = {sizes}, in points: {found} ({much})."
+
+
 def effect_of_losses(histories: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Last validation scores of the finished variants that leave out a part, mean over seeds.
 

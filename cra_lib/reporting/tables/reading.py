@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from cra_lib.config import load_config
 from cra_lib.evaluator import leaderboard
 from cra_lib.evaluator.metrics import (
+    HEADLINE,
     METRICS,
     best_overlap,
     prediction_answers,
@@ -204,6 +206,30 @@ def ablation(
             ]
     columns = ["variant", "metric", "difference", "low", "high", "p_value", "seeds"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def scores_by_confounders(
+    results: ResultFiles, scores: pd.DataFrame, split: str = "test", variant: str = "cra"
+) -> pd.DataFrame:
+    """Scores of one variant against K, from runs that differ in ``causal.num_confounders`` alone.
+
+    Columns: K, seeds, metric, value (mean over seeds), low, high; empty with fewer than two K.
+    """
+    mine = scores[(scores["split"] == split) & scores["metric"].isin(HEADLINE)]
+    sizes = {}
+    for name, seed in set(zip(mine["variant"], mine["seed"], strict=True)):
+        own = name.removeprefix(f"{variant}@causal.num_confounders=")
+        config = results.run(name, int(seed)).config
+        if own.isdigit():
+            sizes[name] = int(own)
+        elif name == variant and config.is_file():
+            sizes[name] = load_config(config).causal.num_confounders
+    table = mine[mine["variant"].isin(sizes)]
+    table = table.assign(K=table["variant"].map(sizes).astype(int))
+    groups = table.groupby(["K", "metric"], as_index=False)
+    means = {column: (column, "mean") for column in ("value", "low", "high")}
+    found = groups.agg(seeds=("seed", "nunique"), **means)
+    return found if found["K"].nunique() > 1 else found.iloc[:0]
 
 
 def read_published(path: Path, dataset: str, split: str) -> pd.DataFrame:

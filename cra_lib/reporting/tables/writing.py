@@ -26,6 +26,19 @@ class SavedTable:
         return self.markdown.read_text(encoding="utf-8")
 
 
+@dataclass(frozen=True)
+class ShownTable:
+    """A table as a notebook shows it without saving it: rounded, and empty where nothing is."""
+
+    table: pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        return to_html(self.table)
+
+    def __repr__(self) -> str:
+        return to_markdown(self.table)
+
+
 def cell_text(value: object, digits: int = 1) -> str:
     """What a cell shows: counts in full, other numbers rounded, nothing for missing.
 
