@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -71,6 +72,7 @@ def train(
     work = find_workspace(
         dataset, profile, data_dir, results_dir, variant, seed, overrides=overrides
     )
+    note_unused([work.config], overrides)
     from cra_lib.training import fit
 
     try:
@@ -87,6 +89,15 @@ def train(
         there = [s for s in evaluated if work.data.features(work.config.data.encoder, s).exists()]
         with recorded(job_of("evaluate", work)):
             _predict_splits(work.run, work.data, there, None, score=True)
+
+
+def note_unused(configs: Iterable[RunConfig], overrides: Mapping[str, Mapping[str, Any]]) -> None:
+    """Say which settings of a command line a run does not read, each once."""
+    from cra_lib.config.unused import unused_settings
+
+    said = (line for config in configs for line in unused_settings(config, overrides))
+    for line in dict.fromkeys(said):
+        print(f"cra: note: {line}", file=sys.stderr)
 
 
 def is_first_process() -> bool:
@@ -187,6 +198,7 @@ def sweep(
     numbers = parse_seeds(seeds) if seeds else chosen.get("seeds") or [2024]
     configs = [resolve_config(dataset, profile, name, seed, overrides) for name in names
                for seed in numbers]  # fmt: skip
+    note_unused(configs, overrides)
     data, folders = data_files(dataset, data_dir), result_files(dataset, results_dir)
     splits = tuple(name for name in entry.evaluated if data.segments(name).exists())
     from cra_lib.training.sweep import Job

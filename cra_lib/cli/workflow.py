@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from cra_lib.cli.training import note_unused
 from cra_lib.datasets import DATASETS, dataset_named
 from cra_lib.inference.settings import parse_settings
 from cra_lib.paths import ResultFiles, result_files
@@ -62,6 +63,7 @@ def reproduce(
 
     if profile == bias_study.PROFILE:
         _reproduce_study(dataset, variants, seeds, cores, data, results)
+    overrides = parse_settings(settings or [])
     plan = make_plan(
         dataset,
         profile=profile,
@@ -74,8 +76,9 @@ def reproduce(
         executor=executor,
         train_from=train_from,
         weights=weights,
-        settings=parse_settings(settings or []),
+        settings=overrides,
     )
+    note_unused((plan.config(*run) for run in plan.runs), overrides)
     raise typer.Exit(run_plan(plan, _say, dry_run=dry_run))
 
 

@@ -171,7 +171,7 @@ def _distance(row: Mapping[str, Any], truth: Truth) -> float:
 
 def _shown(outcome: str, row: Mapping[str, Any], truth: Truth, question: Question) -> dict:
     answer = "" if truth.answer is None else question.choices[truth.answer]
-    evidence = ", ".join(f"{s.start:g} to {s.end:g}" for s in truth.segments)
+    evidence = ", ".join(f"{s.start:.1f} to {s.end:.1f}" for s in truth.segments)
     return {
         "outcome": outcome,
         "key": row["key"],

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 from cra_lib.paths import repository_root
@@ -257,8 +258,12 @@ def _check_executor(name: str) -> None:
     """Cluster executors are plugins of Snakemake.
 
     Raises:
-        InputError: it is not installed.
+        InputError: it, or Snakemake itself, is not installed.
     """
+    if find_spec("snakemake") is None:
+        raise InputError(
+            "The workflow needs snakemake, which is not installed; run: pip install 'cra-lib[full]'"
+        )
     plugin = f"snakemake-executor-plugin-{name}"
     try:
         if name != "local":

@@ -101,8 +101,8 @@ class FeatureStore:
         self.path = require(
             Path(path),
             "Feature file",
-            "Extract it with `cra features extract`, or `cra doctor` says where published "
-            "features come from.",
+            "`cra prepare shapes` makes those of shapes, `cra features extract` those of your "
+            "videos; `cra doctor` says where published ones come from.",
         )
         self._file: Any = None
         self._process = -1

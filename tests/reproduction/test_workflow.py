@@ -19,7 +19,9 @@ import pytest
 import yaml
 
 from cra_lib.datasets import DATASETS
+from cra_lib.records import InputError
 from cra_lib.reproduction import fingerprint, make_plan
+from cra_lib.reproduction import run as workflow
 from cra_lib.reproduction.manifest import record
 from cra_lib.reproduction.missing import listed, missing_inputs
 from cra_lib.reproduction.planning import PROFILES
@@ -49,7 +51,7 @@ def copy_name(notebook, given):
 def parse_parameters(notebook, words):
     return dict(word.split("=", 1) for word in words)
 
-def run_notebook(notebook, out, parameters, *, manifest_path, inputs, outputs, html, say):
+def run_notebook(notebook, out, parameters, *, manifest_path, inputs, outputs, html, say, expected):
     started, state, error = time.time(), "ok", None
     cells = json.loads(Path(notebook).read_text())["cells"]
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -407,3 +409,9 @@ def test_profiles_exist_for_every_dataset(repository):
 
 def test_snakefile_stays_short(repository):
     assert len((repository / "workflow" / "Snakefile").read_text().splitlines()) <= 150
+
+
+def test_without_snakemake_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(workflow, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"needs snakemake, .* pip install 'cra-lib\[full\]'"):
+        workflow.run_plan(make_plan("shapes"))
