@@ -265,6 +265,9 @@ def test_a_sentence_that_begins_with_a_number_is_text():
     assert '<td class="text">-1.1 points' in tables.to_html(table)
     numbers = pd.DataFrame({"a": ["b"], "n": ["+1.2 [-0.1, +3.0]"], "m": ["1.2 ± 0.3"]})
     assert tables.to_html(numbers).count('<td class="number">') == 2
+    assert '<td class="number">-0.3</td>' in tables.to_html(
+        pd.DataFrame({"a": ["b", "c"], "from": [-0.27, 0.32]})
+    )
 
 
 def test_verdicts_count_what_agrees_and_what_does_not(results, expected):

@@ -64,8 +64,9 @@ def _texts(flat: pd.DataFrame) -> list[list[str]]:
     columns = []
     for name in flat.columns:
         values = flat[name].tolist()
-        floats = [abs(v) for v in values if isinstance(v, float) and v == v]
-        digits = 2 if floats and 0 < max(floats) < 1 else 1
+        floats = [v for v in values if isinstance(v, float) and v == v]
+        # Ends of an interval around zero are no fractions.
+        digits = 2 if floats and min(floats) >= 0 and 0 < max(floats) < 1 else 1
         columns.append([cell_text(value, digits) for value in values])
     return [list(row) for row in zip(*columns, strict=True)]
 
