@@ -18,6 +18,8 @@ usage() {
 Options of a reproduction
   --profile quick|paper   small or full size (shapes: quick; nextgqa, star: paper), or a YAML file;
             frozen        the models on a frozen language model (FrozenBiLM)
+            annotation    nothing is trained: what the annotation alone shows (nextgqa, star: chosen
+                          where no frame features and no videos are found)
   --variants A,B          which models, such as cra,ng+,no-gsg (default: the profile's)
   --seeds 1,2             which seeds (default: the profile's)
   --cores N               CPU cores to use (default: all)

@@ -59,14 +59,18 @@ class Dataset:
     """Patterns of the files that its authors publish (a reader may write others beside them)."""
     files: tuple[SourceFile, ...] = ()
     """Every file that something of it needs."""
-    models: tuple[str, ...] = ()
-    """Pre-trained weights that its profiles use, by their hub name."""
+    models: Mapping[str, int] = field(default_factory=dict)
+    """Pre-trained weights that its profiles use, by their hub name: about how many bytes."""
     optional_models: Mapping[str, int] = field(default_factory=dict)
     """Weights that only some variants need, by their hub name: about how many bytes."""
     parser: str = ""
     """spaCy model that its profiles use."""
     published_as: Mapping[str, str] = field(default_factory=dict)
     """Split here -> its name in the papers, where that differs."""
+    frames: tuple[str, ...] = ("video_feature/*/*.h5", "videos/*")
+    """Patterns of frame features, and of the videos that they are extracted from."""
+    counted: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Split -> videos, questions and segments as its authors count them."""
 
     @property
     def is_made_here(self) -> bool:
@@ -88,6 +92,7 @@ _GQA = "https://raw.githubusercontent.com/doc-doc/NExT-GQA/main/datasets/nextgqa
 _QA = "https://raw.githubusercontent.com/doc-doc/NExT-QA/main/dataset/nextqa"
 _OE = "https://raw.githubusercontent.com/doc-doc/NExT-OE/main/dataset/nextqa"
 _STAR = "https://star-benchmark.s3.us-east.cloud-object-storage.appdomain.cloud"
+_CHARADES_LISTS = "https://ai2-public-datasets.s3-us-west-2.amazonaws.com/charades/Charades.zip"
 _CHARADES = "https://ai2-public-datasets.s3-us-west-2.amazonaws.com/charades/Charades_v1_480.zip"
 _CLIP_FEATURES = "https://drive.google.com/file/d/101W4r6ibXJE2IOr6MINbNIMC3MFiN-us/view"
 _RAW_VIDEOS = "https://drive.google.com/file/d/1jTcRCrVHS66ckOUfWRb-rXdzJ52XAWQH/view"
@@ -133,11 +138,12 @@ _NEXTGQA_FILES = (
     SourceFile("map_vid_vidorID.json", "video id -> folder of the raw VidOR videos",
                "everything with features or flat videos", (f"{_QA}/map_vid_vidorID.json",),
                331_540, "1955d89e7a175346faf8d4a582297ff349619231394f59fd7872f459ac8a8685", False),
+    # The size is that of 32 frames of 768 float32 numbers for each video that is listed.
     *(SourceFile(f"video_feature/clip-vit-l14/{split}.h5", f"CLIP features of {split}",
-                 "data card, causal sampling of text, scoring of finished predictions",
-                 (_CLIP_FEATURES,), manual=True,
+                 "the profile `annotation`: data card, question graphs, blind rows; scoring",
+                 (_CLIP_FEATURES,), videos * 32 * 768 * 4, manual=True,
                  made_by="unpack the published CLIPL/ here, or `cra features extract`")
-      for split in ("train", "val", "test")),
+      for split, videos in (("train", 3860), ("val", 570), ("test", 999))),
     SourceFile("videos/", "raw videos", "everything with published features; no frame figures",
                (_RAW_VIDEOS,), None, required=False, manual=True),
 )  # fmt: skip
@@ -152,7 +158,11 @@ _STAR_FILES = (
     _star("STAR_train.json", "Question_Answer_SituationGraph", "training questions"),
     _star("STAR_val.json", "Question_Answer_SituationGraph", "questions that are reported on"),
     _star("Video_Segments.csv", "Situation_Video_Data", "times of questions", required=False),
-    SourceFile("videos/", "Charades videos, 480p (unpack the archive here)", "nothing of STAR",
+    *(SourceFile(f"Charades_v1_{part}.csv", "lengths of videos that are not at hand",
+                 "everything with the videos; else lengths are a lower bound", (_CHARADES_LISTS,),
+                 required=False, manual=True) for part in ("train", "test")),
+    SourceFile("videos/", "Charades videos, 480p (unpack the archive here)",
+               "the profile `annotation`: data card, question graphs, blind rows",
                (_CHARADES,), 13_000_000_000, manual=True),
     *(SourceFile(f"{split}.csv", f"{split} questions in normal form", "nothing of STAR",
                  made_by="`cra prepare star`") for split in ("train", "val", "test")),
@@ -179,7 +189,7 @@ _SHAPES_FILES = (
                  made_by="`cra prepare shapes`") for split in _SHAPES_SPLITS),
 )  # fmt: skip
 
-_PRETRAINED = ("roberta-base", "openai/clip-vit-large-patch14")
+_PRETRAINED = {"roberta-base": 500_000_000, "openai/clip-vit-large-patch14": 1_710_000_000}
 _FROZEN = {"microsoft/deberta-v2-xlarge": 1_780_000_000}
 _TABLE = (
     Dataset(
@@ -203,6 +213,12 @@ _TABLE = (
         models=_PRETRAINED,
         optional_models=_FROZEN,
         parser="en_core_web_sm",
+        frames=("video_feature/*/*.h5", "CLIPL/*.h5", "videos/*"),
+        counted={
+            "train": {"videos": 3860, "questions": 34132},
+            "val": {"videos": 567, "questions": 3358, "segments": 3931},
+            "test": {"videos": 990, "questions": 5553, "segments": 6600},
+        },
     ),
     Dataset(
         name="star",
@@ -212,12 +228,13 @@ _TABLE = (
         confounded_words=("take", "open"),
         marks=("STAR_val.json",),
         source="https://bobbywu.com/STAR, 40 MB in all",
-        given=("STAR_*.json", "Video_Segments.csv"),
+        given=("STAR_*.json", "Video_Segments.csv", "Charades_v1_*.csv"),
         files=_STAR_FILES,
         models=_PRETRAINED,
         optional_models=_FROZEN,
         parser="en_core_web_sm",
         published_as={"test": "val"},
+        frames=("video_feature/*/*.h5", "videos/*", "Charades_v1_480/*"),
     ),
 )
 DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in _TABLE}

@@ -186,14 +186,13 @@ def sweep(
     ATEN_CPU_CAPABILITY=avx2 in front makes the runs of a lesser processor (in a folder of their
     own), for `cra check --record`. Exit status: 0 all done, 1 a run failed, 2 bad input.
     """
-    from cra_lib.config import read_profile
-    from cra_lib.paths import data_files, profile_path, result_files
+    from cra_lib.config.profiles import named_profile
+    from cra_lib.paths import data_files, result_files
     from cra_lib.reproduction.workspace import resolve_config
 
     overrides = parse_settings(settings or [])
     overrides["train"] = {"threads": 1} | overrides.get("train", {})
-    entry, is_file = dataset_named(dataset), profile.endswith((".yaml", ".yml"))
-    chosen = read_profile(Path(profile) if is_file else profile_path(dataset, profile))
+    entry, chosen = dataset_named(dataset), named_profile(dataset, profile)
     names = variants.replace(",", " ").split() if variants else chosen.get("variants") or ["cra"]
     numbers = parse_seeds(seeds) if seeds else chosen.get("seeds") or [2024]
     configs = [resolve_config(dataset, profile, name, seed, overrides) for name in names

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -34,7 +34,11 @@ def register(app: typer.Typer) -> None:
 def reproduce(
     dataset: Dataset = "shapes",
     profile: Annotated[
-        str | None, typer.Option(help="quick, paper, frozen, bias, or a YAML file.")
+        str | None,
+        typer.Option(
+            help="quick, paper, frozen, bias, annotation (no training; taken where no frame "
+            "features and no videos are found), or a YAML file."
+        ),
     ] = None,
     variants: Annotated[str | None, typer.Option(help="Names, separated by commas.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Numbers, separated by commas.")] = None,
@@ -129,8 +133,6 @@ def notebook(
 
     from cra_lib.paths import clone_file
     from cra_lib.reproduction.notebook import (
-        CellFailed,
-        KernelDied,
         copy_name,
         declared_parameters,
         parse_parameters,
@@ -153,40 +155,48 @@ def notebook(
     record = recorded(job, [out, out.with_suffix(".html")]) if job else nullcontext()
     die_with_leader()
     _say(f"{label}: started")
+    with _failures_told(label), job_mark(results.root / ".workflow", label), record:
+        run_notebook(
+            source,
+            out,
+            values,
+            manifest_path=results.manifest,
+            inputs=inputs,
+            outputs=made,
+            html=html,
+            say=lambda line: _say(f"{label}: {line}"),
+            expected=_expected(source, defaults | values, results),
+        )
+    _say(f"{label}: done in {time.time() - started:.0f} s; executed copy: {out}")
+
+
+@contextmanager
+def _failures_told(label: str) -> Iterator[None]:
+    """What a notebook's run may end with, as one line and an exit status."""
+    from cra_lib.reproduction.notebook import CellFailed, KernelDied
+
     try:
-        with job_mark(results.root / ".workflow", label), record:
-            run_notebook(
-                source,
-                out,
-                values,
-                manifest_path=results.manifest,
-                inputs=inputs,
-                outputs=made,
-                html=html,
-                say=lambda line: _say(f"{label}: {line}"),
-                expected=_expected(source, defaults | values, results),
-            )
+        yield
     except (CellFailed, KernelDied) as problem:
         typer.echo(f"{label}: {problem.exit_state}. {problem}", err=True)
         raise typer.Exit(problem.exit_code) from None
     except OSError as problem:  # such as a full disk, which leaves no room for the copy either
         typer.echo(f"{label}: {problem}", err=True)
         raise typer.Exit(1) from None
-    _say(f"{label}: done in {time.time() - started:.0f} s; executed copy: {out}")
 
 
 def _expected(source: Path, values: Mapping[str, Any], results: ResultFiles) -> float:
     """Seconds that a notebook will take, by earlier runs or its profile; 0 where nobody knows."""
-    from cra_lib.config import read_profile
-    from cra_lib.paths import profile_path
+    from cra_lib.config.profiles import named_profile
     from cra_lib.reproduction.manifest import read_manifest
     from cra_lib.reproduction.plan import STAGES
     from cra_lib.reproduction.progress import expected_seconds
-    from cra_lib.reproduction.workspace import is_profile_file
 
     profile, dataset = str(values.get("PROFILE", "")), str(values.get("DATASET", ""))
-    path = Path(profile) if is_profile_file(profile) else profile_path(dataset, profile)
-    cost = (read_profile(path).get("cost") or {}) if path.is_file() else {}
+    try:
+        cost = named_profile(dataset, profile).get("cost") or {}
+    except InputError:  # a notebook without these parameters, or no clone
+        cost = {}
     stage = next((stage for stage, name in STAGES.items() if name == source.stem), "")
     entries = read_manifest(results.manifest).values()
     return expected_seconds(entries, source.stem, profile, cost.get(stage, 0))

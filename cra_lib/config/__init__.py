@@ -41,6 +41,8 @@ class DataConfig(Section):
     """Training questions: the multiple-choice csv, or built from the open-ended edition."""
     selection: Literal["described", "released"] = "described"
     """STAR only: select on a split of the training videos, or on val as the release does."""
+    lengths: Literal["videos", "annotation"] = "videos"
+    """STAR only: how long a video is by its file, or, for a look at the data, by annotation."""
     train_videos: int = Field(0, ge=0)
     """shapes only: number of training videos; 0 keeps the dataset's default."""
     eval_videos: int = Field(0, ge=0)
@@ -133,6 +135,11 @@ class ModelConfig(Section):
     def is_frozen(self) -> bool:
         """Whether the backbone is a frozen language model."""
         return self.family.startswith("frozen")
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there is a model to train at all; `random` draws its answers."""
+        return self.family != "random"
 
     @field_validator("kernel_size")
     @classmethod

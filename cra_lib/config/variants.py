@@ -80,7 +80,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
 }
 """Variant name -> what it changes. Every row of the paper's tables is one name."""
 TRAINED = tuple(name for name in VARIANTS if name != "random")
-"""Variants that have a model."""
+"""Variants that have a model (`ModelConfig.is_trained`)."""
 FROZEN = tuple(name for name in TRAINED if name.startswith("frozen-"))
 """Variants on a frozen language model."""
 ON_TEMP_CLIP = tuple(name for name in TRAINED if name not in FROZEN)

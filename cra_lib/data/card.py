@@ -20,6 +20,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from cra_lib.datasets import dataset_named
 from cra_lib.evaluator.annotations import (
     read_json,
@@ -265,6 +267,30 @@ def answer_cooccurrence(
     spread = {answer: max(by.values()) - min(by.values()) for answer, by in shares.items()}
     chosen = sorted(spread, key=lambda answer: (-spread[answer], answer))[:top]
     return {answer: shares[answer] for answer in chosen}
+
+
+def answers_with_all(questions: Iterable[Question], words: Sequence[str]) -> Counter[str]:
+    """Right answers, in lower case, of the questions that mention every one of some words."""
+    return Counter(
+        question.choices[question.answer].lower()
+        for question in questions
+        if question.answer is not None
+        and set(words) <= set(re.findall(r"[a-z]+", question.text.lower()))
+    )
+
+
+def evidence_cover(truths: Iterable[Truth], points: int = 101) -> list[float]:
+    """At evenly spread places from a video's start (0) to its end: percent of the questions whose
+    evidence holds that moment. A prediction of that instant in every video would be grounded so
+    often."""
+    truths = list(truths)
+    places = np.linspace(0, 1, points)
+    covered = np.zeros(points)
+    for truth in truths:
+        moments = places * truth.duration
+        inside = [(start <= moments) & (moments <= end) for start, end in truth.segments]
+        covered += np.any(inside, axis=0)
+    return (100 * covered / max(1, len(truths))).tolist()
 
 
 def read_card(path: Path) -> dict[str, Any]:

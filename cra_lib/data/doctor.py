@@ -46,7 +46,7 @@ def examine(dataset: str, files: DataFiles) -> list[Finding]:
     """
     entry, root = dataset_named(dataset), files.root
     findings = [_file(source, root) for source in entry.files]
-    findings += [_model(name) for name in entry.models]
+    findings += [_model(name, size) for name, size in entry.models.items()]
     findings += [_optional_model(name, size) for name, size in entry.optional_models.items()]
     if entry.parser:
         findings.append(_parser(entry.parser))
@@ -98,13 +98,14 @@ def _source(source: SourceFile) -> str:
     return " or ".join([*ways, *source.urls])
 
 
-def _model(name: str) -> Finding:
+def _model(name: str, size: int) -> Finding:
+    """Weights of the hub; the size is an estimate while they are missing."""
     folder = hub_folder(name) / "snapshots"
     there = folder.is_dir() and any(folder.iterdir())
     return Finding(
         name=f"model {name}",
         status="present" if there else "missing",
-        size=_size(folder) if there else None,
+        size=_size(folder) if there else size,
         source=f"`hf download {name}`, or a local folder in the settings",
         purpose="pre-trained weights",
         without="data preparation, scoring; the shapes dataset in full",
@@ -113,11 +114,9 @@ def _model(name: str) -> Finding:
 
 
 def _optional_model(name: str, size: int) -> Finding:
-    """Weights of a variant that not everybody trains; the size is an estimate while missing."""
-    found = _model(name)
+    """Weights of a variant that not everybody trains."""
     return replace(
-        found,
-        size=found.size or size,
+        _model(name, size),
         purpose="frozen language model of the frozen-* variants",
         without="every variant that does not start with frozen-",
         required=False,

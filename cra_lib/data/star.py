@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cra_lib.data.card import data_card
+from cra_lib.data.star_lengths import annotated_lengths
 from cra_lib.evaluator.annotations import (
     read_csv,
     stamps_from_count,
@@ -61,6 +62,7 @@ def prepare(
     root: Path,
     *,
     selection: Literal["described", "released"] = "described",
+    lengths: Literal["videos", "annotation"] = "videos",
     skip_bad: bool = False,
     seed: int | None = None,
     workers: int = 2,
@@ -71,6 +73,7 @@ def prepare(
 
     Args:
         selection: where split ``val`` comes from, see above.
+        lengths: "videos" reads each file; "annotation" needs none, see `star_lengths`.
         skip_bad: leave out questions whose video is missing or unreadable, and count them.
         seed: of the selection split; None is SEED.
         workers: videos probed at the same time.
@@ -81,7 +84,10 @@ def prepare(
     times = _read_times(root / "Video_Segments.csv")
     counts = _Counts()
     public = {name: _read_items(root, name, times, counts) for name in ("train", "val")}
-    infos, bad = _probe_videos(root, public, workers)
+    if lengths == "annotation":
+        infos, bad = annotated_lengths(root, _last_moments(public), counts.add), {}
+    else:
+        infos, bad = _probe_videos(root, public, workers)
     if bad and not skip_bad:
         raise InputError(_bad_videos(bad))
     public = {name: _usable(items, infos, counts) for name, items in public.items()}
@@ -189,6 +195,15 @@ def _segment(
     if end < start:
         raise InputError(f"{where}: the interval [{start}, {end}] ends before it starts.")
     return Span(float(start), float(end))
+
+
+def _last_moments(public: Mapping[str, Sequence[Item]]) -> dict[str, float]:
+    """Video id -> the last second that any of its questions is about."""
+    last: dict[str, float] = {}
+    for item in (item for items in public.values() for item in items):
+        video = item.question.video_id
+        last[video] = max(last.get(video, 0.0), item.segment.end)
+    return last
 
 
 def video_path(root: Path, video_id: str) -> Path:
@@ -300,6 +315,9 @@ _SENTENCES = {
     "times_from_segments_csv": "questions have no times of their own; Video_Segments.csv has them",
     "times_differ": "questions have other times in Video_Segments.csv; their own are used",
     "train_on_reported_videos": "training questions on videos that are reported on were left out",
+    "lengths_from_charades": "videos have their length from Charades' own lists, not from a file",
+    "lengths_from_last_moment": "videos are taken to end with the last moment that a question is "
+    "about, for want of their files; what is relative to a video's length is then too large",
     "questions_without_video": "questions were left out because their video cannot be used",
 }
 

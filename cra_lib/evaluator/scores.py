@@ -40,6 +40,7 @@ import numpy as np
 from cra_lib.evaluator.blind import blind_spans
 from cra_lib.evaluator.diagnostics import calibration, same_video_overlaps, span_histograms
 from cra_lib.evaluator.metrics import (
+    ANSWERS,
     METRICS,
     NO_ANSWER,
     QuestionScores,
@@ -173,6 +174,25 @@ def _blind_scores(answers: np.ndarray, table: TruthTable) -> dict[str, dict[str,
         # Counts are the same in each draw; scores are averaged.
         means = {metric: fmean(row[metric] for row in rows) for metric in METRICS}
         found[name] = {**rows[0], **means}
+    return found
+
+
+def blind_intervals(
+    truths: Mapping[str, Truth] | Iterable[Truth], bootstrap: int = 1000, seed: int = 0
+) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """Row of `blind.BLIND_ROWS` -> metric of intervals alone -> score and its 95 % interval over
+    resampled videos, in percent."""
+    table = truth_table(list(truths.values() if isinstance(truths, Mapping) else truths))
+    nobody = np.full(len(table), NO_ANSWER)
+    found = {}
+    for name, draws in blind_spans(table.durations).items():
+        columns = np.mean(
+            [metric_columns(question_scores(pairs, nobody, table)) for pairs in draws], axis=0
+        )
+        ends = bootstrap_intervals(columns, table.videos, bootstrap, seed)
+        rows = zip(METRICS, columns.mean(axis=0), ends, strict=True)
+        found[name] = {m: (float(value), *map(float, pair)) for m, value, pair in rows
+                       if ANSWERS not in METRICS[m].needs}  # fmt: skip
     return found
 
 

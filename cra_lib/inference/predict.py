@@ -27,7 +27,7 @@ from cra_lib.evaluator.annotations import read_questions, read_stamps, read_trut
 from cra_lib.evaluator.scores import score_report
 from cra_lib.evaluator.spans import all_spans
 from cra_lib.evaluator.video_scores import video_scores, write_video_scores
-from cra_lib.inference.chance import predict_by_chance
+from cra_lib.inference.chance import open_chance_run, predict_by_chance
 from cra_lib.inference.fabric import Fabric
 from cra_lib.inference.frozen import answer_prompts
 from cra_lib.model.base import Pretrained
@@ -239,6 +239,14 @@ def run_settings(run: RunFiles) -> RunConfig:
     )
 
 
+def open_run(config: RunConfig, run: RunFiles) -> RunFiles:
+    """The run before it is predicted: a trained one as it lies there; `random`, which has nothing
+    to train, is made now."""
+    if not config.model.is_trained:
+        open_chance_run(config, run)
+    return run
+
+
 def load_run(run: RunFiles) -> tuple[RunConfig, nn.Module]:
     """Settings and best model of a finished run, on the CPU.
 
@@ -258,10 +266,11 @@ def predict_run(
     Args:
         precision: arithmetic; None takes that of the training.
     """
-    if run_settings(run).model.family == "random":
-        predictions = predict_by_chance(run_settings(run), data, split)
-    else:
+    config = run_settings(run)
+    if config.model.is_trained:
         predictions = _predict_trained(run, data, split, precision)
+    else:
+        predictions = predict_by_chance(config, data, split)
     with atomic(run.predictions(split)) as partial:
         write_predictions(partial, predictions)
     return predictions

@@ -40,7 +40,7 @@ def build_model(
     Raises:
         InputError: widths that do not fit, a missing dictionary, absent text weights.
     """
-    if cfg.family == "random":
+    if not cfg.is_trained:
         raise InputError("The variant 'random' draws its answers; there is no model of it.")
     if feature_width is None:
         feature_width = 768 if visual is None else visual.shape[1]

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from cra_lib.paths import ResultFiles, atomic, require
 from cra_lib.reporting.figures.catalogue import FIGURES, SECTIONS, TABLES
 from cra_lib.reporting.figures.style import DPI
+from cra_lib.reporting.gaps import missing, without_training
 from cra_lib.reporting.lead import found, tiles
-from cra_lib.reporting.looks import in_order, look
 from cra_lib.reporting.origins import read_examples, read_origins
 from cra_lib.reporting.pages import write_pages
 from cra_lib.reporting.report_tables import (
@@ -31,7 +31,7 @@ from cra_lib.reporting.report_tables import (
 from cra_lib.reporting.tables.building import interval_meaning
 from cra_lib.reporting.tables.reading import left_out, read_scores
 from cra_lib.reporting.tables.writing import to_html
-from cra_lib.reproduction.check import VERDICTS, Cell
+from cra_lib.reproduction.check import VERDICTS
 from cra_lib.reproduction.manifest import damaged_entries, read_manifest
 
 PAGE_SCALE = 130 / DPI
@@ -96,6 +96,7 @@ def page_facts(dataset: str, results: ResultFiles) -> dict[str, Any]:
     """Everything that the template shows."""
     entries = read_manifest(results.manifest)
     cells, note = verdicts(dataset, results)
+    bare = bool(without_training(results))
     counts = {name: sum(c.verdict == name for c in cells) for name in VERDICTS}
     judged = judged_claims(dataset, results)
     seeds = fewest_seeds(results)
@@ -127,9 +128,10 @@ def page_facts(dataset: str, results: ResultFiles) -> dict[str, Any]:
         "verdict_note": note,
         "claims": claims_html(judged),
         "missing": [
+            *without_training(results),
             *left_out(results),
             *damaged_entries(results.manifest),
-            *missing(dataset, pictures, charts, cells),
+            *missing(dataset, pictures, charts, cells, trains=not bare),
         ],
         "runs": to_html(run_table(results, entries)),
         "origins": read_origins(results, entries),
@@ -174,25 +176,3 @@ def read_charts(results: ResultFiles, over: str) -> dict[str, Chart]:
         for name, item in TABLES.items()
         if (path := results.tables / f"{name}.html").exists()
     }
-
-
-def missing(
-    dataset: str,
-    pictures: Mapping[str, Picture],
-    charts: Mapping[str, Chart],
-    cells: list[Cell],
-) -> list[str]:
-    """What this page would show after a complete run, one sentence each."""
-    notes = []
-    absent = [n for n, item in FIGURES.items() if dataset in item.datasets and n not in pictures]
-    absent_tables = [
-        n for n, item in TABLES.items() if dataset in item.datasets and n not in charts
-    ]
-    if absent:
-        notes.append(f"Figures that this run did not make: {', '.join(absent)}.")
-    if absent_tables:
-        notes.append(f"Tables that this run did not make: {', '.join(absent_tables)}.")
-    if idle := in_order(cell.variant for cell in cells if cell.verdict == "not run"):
-        names = ", ".join(look(variant).label for variant in idle)
-        notes.append(f"Expected but not run: {names}.")
-    return notes

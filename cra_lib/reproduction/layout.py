@@ -18,6 +18,7 @@ class Layout:
     data: DataFiles
     results: ResultFiles
     runs: list[tuple[str, int]]
+    trained_runs: list[tuple[str, int]]
 
     @property
     def evaluated_splits(self) -> tuple[str, ...]:
@@ -45,14 +46,21 @@ class Layout:
         return [str(path) for path in files]
 
     def sampled(self) -> list[str]:
-        """What the second stage leaves behind."""
-        files = self.data.visual_confounders, self.data.language_confounders
-        return [str(path) for path in (self.results.confounders_card, *files)]
+        """What the second stage leaves behind; frames are looked at only where a model is."""
+        files = [self.results.confounders_card, self.data.language_confounders]
+        files += [self.data.visual_confounders] if self.trained_runs else []
+        return [str(path) for path in files]
 
     @property
     def trained(self) -> tuple[str, ...]:
         """What a training leaves behind in its run's folder."""
         return "config.yaml", "config.json", "model.safetensors", "history.csv", "runtime.json"
+
+    def model(self, variant: str, seed: int | str) -> list[str]:
+        """What notebook 04 waits for: the files of a training; none where nothing is trained."""
+        root = self.results.run(variant, int(seed)).root
+        trains = (variant, int(seed)) in self.trained_runs
+        return [str(root / name) for name in self.trained] if trains else []
 
     def scored(self, variant: str, seed: int | str) -> list[str]:
         """What the evaluation of one run leaves behind."""
@@ -77,12 +85,11 @@ class Layout:
 
     def products(self) -> list[str]:
         """Everything that must be there in the end; a deleted file is made again."""
-        pages = self.results.report, self.results.explorer, self.asked_page
+        pages = [self.results.report, self.results.explorer]
+        pages += [self.asked_page] if self.trained_runs else []
         files = [*self.prepared(), *self.sampled(), *map(str, pages)]
-        for variant, seed in self.runs:
-            run = self.results.run(variant, seed)
-            files += [str(run.root / name) for name in self.trained]
-            files += self.scored(variant, seed)
+        for run in self.runs:
+            files += [*self.model(*run), *self.scored(*run)]
         return files
 
     def references(self) -> list[str]:
@@ -91,7 +98,7 @@ class Layout:
         return [str(path) for path in files if path.is_file()]
 
     def reads(self, stage: str, config: RunConfig, run: RunFiles) -> list[Path]:
-        """What a stage is made from."""
+        """What a stage is made from, where it is there."""
         data, files = self.data, []
         splits = {"sample": ("train",), "train": ("train", "val")}
         splits["evaluate"] = self.evaluated_splits
@@ -106,7 +113,7 @@ class Layout:
             dictionaries = [data.confounders(kind, number) for kind in ("visual", "language")]
             files += [data.paraphrases, *dictionaries]
         elif stage == "evaluate":
-            files += [run.config, run.weights]
+            files += [run.config, run.weights] if config.model.is_trained else []
         elif stage == "figures":
             files += [Path(path) for pair in self.runs for path in self.scored(*pair)]
         elif stage == "ask":

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from cra_lib import records
-from cra_lib.config import load_config, read_profile, run_config
+from cra_lib.config import load_config, run_config
+from cra_lib.config.profiles import named_profile
 from cra_lib.datasets import dataset_named
 from cra_lib.inference.settings import first_difference, split_label
-from cra_lib.paths import ResultFiles, RunFiles, profile_path
+from cra_lib.paths import ResultFiles, RunFiles
 from cra_lib.records import InputError
 from cra_lib.reproduction.manifest import read_manifest, sha256
 from cra_lib.reproduction.runs import FoundRun, read_scores_file, usable_runs
@@ -123,9 +124,7 @@ def check_settings(dataset: str, profile: str, runs: Iterable[Run]) -> None:
     Raises:
         InputError: naming the first setting that differs.
     """
-    is_file = profile.endswith((".yaml", ".yml"))
-    path = Path(profile) if is_file else profile_path(dataset, profile)
-    settings = read_profile(path).get("settings") or {}
+    settings = named_profile(dataset, profile).get("settings") or {}
     for folder, (variant, seed) in {r.files.root: (r.variant, r.seed) for r in runs}.items():
         config = RunFiles(folder).config
         if config.is_file():

@@ -40,6 +40,8 @@ STAGES = {
 """Stage -> its notebook; report and explorer are made by ``cra report`` and ``cra explore``."""
 PER_RUN = ("train", "evaluate")
 """Stages with one job for each variant and seed."""
+OF_MODELS = ("train", "ask")
+"""Stages that a plan without a model to train leaves out."""
 WITHOUT_SETTINGS = ("ask", "figures", "report")
 """Stages whose settings are their inputs."""
 Sections = dict[str, dict[str, Any]]
@@ -73,6 +75,8 @@ class Plan(Layout):
     """The WEIGHTS parameter of notebook 01: where the frame encoder's weights lie."""
     from_file: bool = False
     """Whether the profile is not one of workflow/profiles."""
+    note: str = ""
+    """Why this profile was chosen, where nobody asked for it."""
 
     @cached_property
     def data(self) -> DataFiles:
@@ -91,6 +95,16 @@ class Plan(Layout):
     def runs(self) -> list[tuple[str, int]]:
         return [(variant, seed) for variant in self.variants for seed in self.seeds]
 
+    @cached_property
+    def trained_runs(self) -> list[tuple[str, int]]:
+        """The runs that have a model; `random` has none."""
+        return [run for run in self.runs if self.config(*run).model.is_trained]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages of this plan, in order."""
+        return tuple(s for s in STAGES if self.trained_runs or s not in OF_MODELS)
+
     @property
     def threads(self) -> int:
         """Threads of one training: all trainings at once, as far as the cores go."""
@@ -99,10 +113,16 @@ class Plan(Layout):
     @property
     def on_gpu(self) -> bool:
         """Whether a training takes a GPU where there is one."""
-        return any(self.config(*run).train.accelerator != "cpu" for run in self.runs)
+        return any(self.config(*run).train.accelerator != "cpu" for run in self.trained_runs)
+
+    def runs_of(self, stage: str) -> list[tuple[str, int]]:
+        """The runs that a stage has a job for; ``("", 0)`` where one job is for all."""
+        if stage not in PER_RUN:
+            return [("", 0)]
+        return self.trained_runs if stage == "train" else self.runs
 
     def num_jobs(self, stage: str) -> int:
-        return len(self.runs) if stage in PER_RUN else 1
+        return len(self.runs_of(stage))
 
     def config(self, variant: str, seed: int | str) -> RunConfig:
         """The settings of one run; those of an experiment lie in its folder."""
@@ -178,8 +198,7 @@ class Plan(Layout):
 
     def jobs(self) -> list[Job]:
         """All jobs of the plan, in the order of the stages."""
-        pairs = {stage: self.runs if stage in PER_RUN else [("", 0)] for stage in STAGES}
-        return [self.job(stage, *pair) for stage in STAGES for pair in pairs[stage]]
+        return [self.job(stage, *run) for stage in self.stages for run in self.runs_of(stage)]
 
     def not_as_planned(self) -> list[tuple[Job, list[str]]]:
         """Jobs whose products lie there, but are not what they would make; and why."""

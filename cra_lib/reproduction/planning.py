@@ -9,24 +9,23 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from cra_lib.config import TrainConfig, check_variant, read_profile
+from cra_lib.config import TrainConfig, check_variant
+from cra_lib.config.profiles import PROFILES, is_profile_file, named_profile, profile_place
 from cra_lib.datasets import Dataset, dataset_named
-from cra_lib.paths import DataFiles, profile_path, repository_root, require, result_files
+from cra_lib.paths import DataFiles, data_files, repository_root, require, result_files
 from cra_lib.records import InputError, is_finite_number
 from cra_lib.reproduction.experiments import name_of
 from cra_lib.reproduction.fingerprint import ASIDE, code_digest, notebook_code
-from cra_lib.reproduction.missing import parser_there_is
+from cra_lib.reproduction.missing import parser_there_is, profile_there_is
 from cra_lib.reproduction.plan import PER_RUN, STAGES, Plan, Sections
 from cra_lib.reproduction.products import Job
 from cra_lib.reproduction.workspace import (
     Workspace,
     check_sections,
     find_workspace,
-    is_profile_file,
     merge_sections,
 )
 
-PROFILES = ("quick", "paper", "frozen")
 TRAIN_SETTINGS = set(TrainConfig.model_fields)
 PROFILE_KEYS = {"variants", "seeds", "cost", "settings", "overrides"}
 
@@ -49,7 +48,8 @@ def make_plan(
     """Check every word of a command line and lay the profile under it.
 
     Args:
-        profile: quick, paper, or a YAML file.
+        profile: one of PROFILES, or a YAML file; None takes the dataset's, or `annotation` where
+            nothing lies there that could be trained on and no variants are named.
         variants: names separated by commas; None takes the profile's.
         seeds: numbers separated by commas; None takes the profile's.
         data: folder of the datasets, or of this dataset.
@@ -62,39 +62,52 @@ def make_plan(
         InputError: an unknown name or a bad value, with what would have been right.
     """
     entry = dataset_named(dataset)
-    profile = profile or entry.default_profile
-    from_file = is_profile_file(profile)
-    if not from_file:
-        _choose("profile", profile, PROFILES)
-    chosen = _checked_profile(Path(profile) if from_file else profile_path(dataset, profile))
+    data_dir = str(Path(data or repository_root() / "data").resolve())
+    word, note = _profile_of(entry, profile, variants, data_dir)
+    chosen = _checked_profile(dataset, word)
     names = _words(variants) if variants is not None else chosen["variants"]
     numbers = _numbers(seeds) if seeds is not None else chosen["seeds"]
-    cores = cores if cores is not None else available_cores()
-    if cores < 1:
-        raise InputError(f"--cores must be at least 1, got {cores}.")
-    root = repository_root()
-    own = merge_sections(chosen.get("overrides") or {}, settings or {})
+    nextoe = {"data": {"train_from": train_from}} if train_from else {}
     results = results or _folder_of(dataset, settings or {})
     plan = Plan(
         dataset=dataset,
-        profile=Path(profile).stem if from_file else profile,
+        profile=Path(word).stem if is_profile_file(word) else word,
         variants=tuple(dict.fromkeys(check_variant(name) for name in names)),
         seeds=tuple(dict.fromkeys(numbers)),
-        cores=cores,
-        data_dir=str(Path(data or root / "data").resolve()),
+        cores=_checked_cores(cores),
+        data_dir=data_dir,
         results_dir=str(result_files(dataset, results).root.resolve()),
         force=force,
         executor=executor,
-        cost=chosen.get("cost", {}),
+        cost=chosen.get("cost") or {},
         digests={stage: stage_digest(stage, entry) for stage in STAGES},
         settings=chosen.get("settings") or {},
-        overrides=merge_sections(own, {"data": {"train_from": train_from}} if train_from else {}),
+        overrides=merge_sections(chosen.get("overrides") or {}, settings or {}, nextoe),
         weights=_existing(weights),
-        from_file=from_file,
+        from_file=is_profile_file(word),
+        note=note,
     )
     for variant, seed in plan.runs:
         plan.config(variant, seed)  # refuses a profile with a bad setting
     return with_parser(plan)
+
+
+def _profile_of(
+    entry: Dataset, profile: str | None, variants: str | None, data_dir: str
+) -> tuple[str, str]:
+    """The profile's name or file, and a sentence where it is not the one that is usual."""
+    if profile and not is_profile_file(profile):
+        _choose("profile", profile, PROFILES)
+    if profile or variants is not None:
+        return profile or entry.default_profile, ""
+    return profile_there_is(entry, data_files(entry.name, data_dir))
+
+
+def _checked_cores(cores: int | None) -> int:
+    cores = cores if cores is not None else available_cores()
+    if cores < 1:
+        raise InputError(f"--cores must be at least 1, got {cores}.")
+    return cores
 
 
 def with_parser(plan: Plan) -> Plan:
@@ -184,8 +197,8 @@ def _choose(what: str, value: str, known: Any) -> None:
         raise InputError(f"Unknown {what} {value!r}: choose one of {', '.join(known)}.{hint}")
 
 
-def _checked_profile(path: Path) -> dict[str, Any]:
-    chosen = read_profile(path)
+def _checked_profile(dataset: str, profile: str) -> dict[str, Any]:
+    chosen, path = named_profile(dataset, profile), profile_place(dataset, profile)
     unknown = set(chosen) - PROFILE_KEYS
     lists = all(isinstance(chosen.get(name), list) for name in ("variants", "seeds"))
     if unknown or not lists or not chosen["variants"] or not chosen["seeds"]:

@@ -25,7 +25,7 @@ from pathlib import Path
 from cra_lib.paths import repository_root
 from cra_lib.records import InputError
 from cra_lib.reproduction.manifest import damaged_entries, read_manifest
-from cra_lib.reproduction.missing import listed, missing_inputs
+from cra_lib.reproduction.missing import listed, missing_inputs, unpack_annotation
 from cra_lib.reproduction.plan import PER_RUN, STAGES, Plan
 from cra_lib.reproduction.processes import (
     LEADER,
@@ -73,6 +73,7 @@ def run_plan(plan: Plan, say: Callable[[str], None] = print, *, dry_run: bool = 
         _check_disk(plan)
         if dry_run:
             return 0
+        unpack_annotation(plan)
         for path in (p for job, _ in wrong for p in set_aside(job, plan.folder / "set-aside")):
             say(f"Kept aside: {path}")
         _forget_stale_progress(plan)
@@ -89,10 +90,12 @@ def describe(plan: Plan, waiting: Counter[str]) -> list[str]:
     head = f"{plan.dataset}, profile {plan.profile}: {', '.join(plan.variants)}"
     seeds = ", ".join(map(str, plan.seeds))
     lines = [head, f"seeds {seeds}; {plan.cores} cores; results in {plan.results.root}", ""]
+    if plan.note:
+        lines[:0] = [plan.note, ""]
     lines.append(f"  {'stage':<10}{'jobs':>5}{'to do':>7}   expected")
     total, entries = 0.0, list(read_manifest(plan.results.manifest).values())
-    for stage, notebook in STAGES.items():
-        known = plan.cost.get(stage, 0)
+    for stage in plan.stages:
+        notebook, known = STAGES[stage], plan.cost.get(stage, 0)
         seconds = expected_seconds(entries, notebook, plan.profile_word, known)
         jobs = plan.num_jobs(stage)
         abreast = min(plan.cores, jobs) if plan.executor == "local" else jobs
@@ -141,7 +144,7 @@ def _environment() -> dict[str, str]:
 def waiting_jobs(plan: Plan, plan_file: Path, again: Sequence[str] = ()) -> Counter[str]:
     """Stage -> number of its jobs that are stale or missing, or make a product of ``again``."""
     if plan.force:
-        return Counter({stage: plan.num_jobs(stage) for stage in STAGES})
+        return Counter({stage: plan.num_jobs(stage) for stage in plan.stages})
     done = subprocess.run(
         _command(plan, plan_file, "--summary", *_forced(again)),
         capture_output=True,
@@ -231,7 +234,7 @@ def _last_lines(text: str, count: int = 8) -> str:
 
 def _forget_stale_progress(plan: Plan) -> None:
     """Remove half-trained runs that were begun with other code or settings."""
-    for variant, seed in plan.runs:
+    for variant, seed in plan.trained_runs:
         run = plan.results.run(variant, seed)
         now = plan.digests["train"] + plan.settings_of("train", variant, seed)
         mark = run.root / ".begun-with"

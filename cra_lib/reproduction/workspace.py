@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cra_lib import __version__
-from cra_lib.config import RunConfig, load_config, read_profile, run_config
+from cra_lib.config import RunConfig, load_config, run_config
+from cra_lib.config.profiles import named_profile, profile_place
 from cra_lib.datasets import Dataset, dataset_named
 from cra_lib.paths import (
     DataFiles,
     ResultFiles,
     RunFiles,
     data_files,
-    profile_path,
     require,
     result_files,
 )
@@ -71,18 +71,12 @@ def resolve_config(
         InputError: an unknown dataset, profile, variant or setting.
     """
     name = dataset_named(dataset).name
-    path = Path(profile) if is_profile_file(profile) else profile_path(name, profile)
-    content = read_profile(path)
+    content, where = named_profile(name, profile), profile_place(name, profile)
     layers = [content.get(part) for part in ("settings", "overrides")]
     for layer in layers:
-        check_sections(layer, str(path))
+        check_sections(layer, where)
     given = merge_sections(layers[1] or {}, overrides or {})
     return run_config(name, variant, seed, profile=layers[0] or {}, overrides=given)
-
-
-def is_profile_file(profile: str) -> bool:
-    """Whether a profile is named by its file."""
-    return profile.endswith((".yaml", ".yml"))
 
 
 def check_sections(layer: object, where: str) -> None:
@@ -174,9 +168,10 @@ def planned_config(
 
 
 def usual_profile(dataset: str, results_dir: str | Path | None = None) -> str:
-    """The profile of the last reproduction there, else the dataset's."""
+    """The profile of the last reproduction there that trained anything, else the dataset's."""
     plan = read_plan(result_files(dataset, results_dir))
-    return plan.profile_word if plan else dataset_named(dataset).default_profile
+    trained = plan is not None and plan.trained_runs
+    return plan.profile_word if trained else dataset_named(dataset).default_profile
 
 
 def _show_tables_whole() -> None:

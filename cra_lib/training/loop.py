@@ -157,7 +157,7 @@ def fit(
         FloatingPointError: the loss became NaN or infinite; the batch is saved beside the run.
         SystemExit: with status 143, after SIGTERM and a checkpoint.
     """
-    if config.model.family == "random":
+    if not config.model.is_trained:
         raise InputError("The variant 'random' draws its answers; there is nothing to train.")
     started = time.perf_counter()
     with arithmetic(config.train), stop_requests() as stop:

@@ -120,7 +120,7 @@ def test_plan_has_every_file_its_size_and_address(tmp_path):
     assert len(lines) == len(absent) + 1
     assert "638.9 kB" in lines[0]
     assert "https://mirror.example/x/val.csv, https://raw.githubusercontent.com/" in lines[0]
-    assert lines[-1].startswith("in all 4.3 MB")
+    assert lines[-1].startswith("in all 538.0 MB")
 
 
 def test_the_training_source_decides_which_file_is_needed(tmp_path):

@@ -10,6 +10,8 @@ each. All readers of this project read them in place, because `records.open_text
 from __future__ import annotations
 
 import hashlib
+import lzma
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -72,9 +74,16 @@ def unpack_dataset(
 
 
 def packaged_bytes(files: DataFiles, name: str) -> bytes:
-    """What the plain file would hold."""
+    """What the plain file would hold.
+
+    Raises:
+        InputError: it is missing, or cannot be unpacked.
+    """
     path = stored(files.root / name)
     if path is None:
         raise InputError(f"{files.root / name} is missing; install the package again.")
-    with open_bytes(path) as content:
-        return content.read()
+    try:
+        with open_bytes(path) as content:
+            return content.read()
+    except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+        raise InputError(f"{path} is damaged ({error}); install the package again.") from None

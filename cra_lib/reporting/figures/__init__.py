@@ -5,13 +5,16 @@ datasets   what is asked, how long the evidence is, what could mislead a model
 training   losses, validation scores, the learned filter
 scores     methods side by side, ablation, bias study, question types
 faithfulness  the four outcomes, calibration, whether intervals differ, IoP
+blind      intervals that ignore the video, among published methods
 spans      where predicted intervals lie, and what the model looks at
 catalogue  caption, place and spoken description of each
 """
 
+from cra_lib.reporting.figures.blind import blind_points
 from cra_lib.reporting.figures.causal import confounder_scores
 from cra_lib.reporting.figures.datasets import (
     answer_cooccurrence,
+    evidence_cover,
     evidence_strip,
     playing,
     question_counts,
@@ -44,11 +47,13 @@ __all__ = [
     "answer_strips",
     "attention_over_time",
     "bias_study",
+    "blind_points",
     "by_type",
     "calibration",
     "case_of",
     "clear",
     "confounder_scores",
+    "evidence_cover",
     "evidence_strip",
     "faithfulness_bars",
     "faithfulness_square",

@@ -34,10 +34,28 @@ SECTIONS = {
     "training": "Training",
     "data": "Data",
     "confounders": "Confounders",
+    "missing": "What is missing for more",
 }
 """Section of the report -> its heading, in reading order."""
 
 SHAPES = ("shapes",)
+OTHERS = ("nextgqa", "star")
+FROM_ANNOTATION = {
+    "question_counts", "segment_ratios", "evidence_cover", "answer_cooccurrence", "evidence_strip",
+    "question_graph", "node_coverage", "cluster_sizes", "blind_val", "blind_test", "main",
+    "intervals", "blind", "dataset", "answer_counts",
+}  # fmt: skip
+"""What a run makes that has no frame features and trains nothing."""
+
+_BLIND = (
+    "Intervals that ignore the video (above the line, with 95 % intervals over resampled videos) "
+    "and what papers report on {split}, by supervision, where they do; the dashed line is the best "
+    "blind interval."
+)
+_BLIND_ALT = (
+    "Three panels, mIoP, IoP@0.5 and mIoU: a row of points for each blind interval, and for each "
+    "kind of supervision that published methods had. The numbers are in the table of {split}."
+)
 
 FIGURES = {
     "main_scores": Item(
@@ -61,6 +79,12 @@ FIGURES = {
         "TC while.",
         "Grouped bars, one group a question type, one bar a method; the numbers are in the table "
         "by question type.",
+    ),
+    "blind_test": Item(
+        "results", _BLIND.replace("{split}", "test"), _BLIND_ALT.format(split="test"), OTHERS
+    ),
+    "blind_val": Item(
+        "results", _BLIND.replace("{split}", "val"), _BLIND_ALT.format(split="val"), OTHERS
     ),
     "bias_study": Item(
         "bias",
@@ -150,6 +174,14 @@ FIGURES = {
         "Histograms of segment length over video length under each other, one a split.",
         notebook="01",
     ),
+    "evidence_cover": Item(
+        "data",
+        "Where in the video evidence lies: percent of the questions whose evidence holds each "
+        "place, which is how often a prediction of that one instant would be grounded.",
+        "Lines over the video from start to end, one a split, of the share of questions with "
+        "evidence there.",
+        notebook="01",
+    ),
     "answer_cooccurrence": Item(
         "data",
         "How often an answer is right when a word is in the question: what a model can learn "
@@ -209,6 +241,12 @@ FIGURES = {
     ),
 }
 
+_BLIND_TABLE = (
+    "Blind intervals (95 % intervals over resampled videos) and all published rows, {split}. Blind "
+    "Acc@GQA is what the best blind interval would have with answers as often right, were these "
+    "independent of the evidence; a method that is not above it has not shown that it looks."
+)
+
 TABLES = {
     "main": Item(
         "results",
@@ -230,8 +268,11 @@ TABLES = {
     ),
     "blind": Item(
         "results",
-        "Intervals chosen without looking at the video, with CRA's answers, on the test split.",
+        "Intervals chosen without looking at the video, with the answers of the first method of "
+        "the main table, on the test split.",
     ),
+    "blind_test": Item("results", _BLIND_TABLE.format(split="test"), datasets=OTHERS),
+    "blind_val": Item("results", _BLIND_TABLE.format(split="val"), datasets=OTHERS),
     "seeds": Item(
         "results", "Mean and standard deviation over seeds, on the test split.", datasets=()
     ),
@@ -252,4 +293,20 @@ TABLES = {
         "the four outcomes in percent of all test questions.",
     ),
     "dataset": Item("data", "The dataset: counts and mean lengths per split.", notebook="01"),
+    "answer_counts": Item(
+        "data",
+        "The most frequent right answers to training questions that mention both words of the "
+        "figure above, counted as the paper's Fig. 1b does.",
+        notebook="01",
+    ),
+    "oddities": Item(
+        "data", "Everything odd that the check of the files has found.", datasets=(), notebook="01"
+    ),
+    "missing": Item(
+        "missing",
+        "What is not on this machine, how large it is (estimates for models and features), where "
+        "it comes from, and what works without it.",
+        datasets=(),
+        notebook="01",
+    ),
 }

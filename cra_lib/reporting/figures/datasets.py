@@ -91,6 +91,29 @@ def segment_ratios(ratios: Mapping[str, Sequence[float]]) -> Figure:
 
 
 @styled
+def evidence_cover(cover: Mapping[str, Sequence[float]]) -> Figure:
+    """Where evidence lies: a line a split, over the video from its start to its end.
+
+    Args:
+        cover: split -> percent of the questions whose evidence holds each of some even places.
+    """
+    figure = blank(COLUMN, 2.3)
+    axes = figure.add_subplot()
+    rows = []
+    for (split, shares), colour in zip(cover.items(), CYCLE, strict=False):
+        places = np.linspace(0, 1, len(shares))
+        axes.plot(places, shares, color=colour, linestyle=("-", "--", ":")[len(rows) % 3])
+        best = int(np.argmax(shares))
+        label = f"{split}, at most {shares[best]:.0f} %, at {places[best]:.2f}"
+        axes.lines[-1].set_label(label)
+        rows.append(pd.DataFrame({"split": split, "place": places, "share": shares}))
+    axes.set(xlabel="place in the video (0 start, 1 end)", xlim=(0, 1), ylim=(0, None))
+    axes.set_ylabel("questions with\nevidence there (%)")
+    figure.legend(loc="outside lower center", ncols=1)
+    return with_data(figure, pd.concat(rows) if rows else pd.DataFrame())
+
+
+@styled
 def answer_cooccurrence(shares: pd.DataFrame) -> Figure:
     """How often each answer is right when a word is in the question (Fig. 1b of the paper).
 

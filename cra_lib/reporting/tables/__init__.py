@@ -2,13 +2,17 @@
 
 reading    score reports, histories and predictions as tidy tables
 findings   how the claims came out
+blind      published results beside intervals that ignore the video
 building   the tables of the paper and of the report
 writing    Markdown, CSV and HTML files
 """
 
 from cra_lib.evaluator.metrics import METRICS
+from cra_lib.reporting.tables.blind import beside_published, blind_scores
 from cra_lib.reporting.tables.building import (
     ablation_table,
+    answer_table,
+    answers_in_words,
     bias_table,
     blind_table,
     dataset_table,
@@ -17,6 +21,7 @@ from cra_lib.reporting.tables.building import (
     interval_table,
     labelled,
     main_table,
+    missing_table,
     question_counts,
     reference_table,
     seed_table,
@@ -33,6 +38,7 @@ from cra_lib.reporting.tables.findings import (
     smaller_fall,
 )
 from cra_lib.reporting.tables.reading import (
+    BY_CHANCE,
     Report,
     ablation,
     examples_by_outcome,
@@ -49,6 +55,7 @@ from cra_lib.reporting.tables.reading import (
     read_scores,
     score_table,
     scores_by_confounders,
+    without_models,
 )
 from cra_lib.reporting.tables.writing import (
     SavedTable,
@@ -60,6 +67,7 @@ from cra_lib.reporting.tables.writing import (
 
 __all__ = [
     "BASELINES",
+    "BY_CHANCE",
     "METRICS",
     "PARTS",
     "Report",
@@ -67,7 +75,11 @@ __all__ = [
     "ShownTable",
     "ablation",
     "ablation_table",
+    "answer_table",
+    "answers_in_words",
+    "beside_published",
     "bias_table",
+    "blind_scores",
     "blind_table",
     "came_out",
     "compared",
@@ -82,6 +94,7 @@ __all__ = [
     "labelled",
     "left_out",
     "main_table",
+    "missing_table",
     "predictions_of",
     "question_counts",
     "random_examples",
@@ -101,5 +114,6 @@ __all__ = [
     "to_html",
     "to_markdown",
     "type_table",
+    "without_models",
     "write_table",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cra_lib.data.doctor import examine
+from cra_lib.data.download import readable
 from cra_lib.evaluator.blind import BLIND_ROWS
 from cra_lib.evaluator.metrics import HEADLINE, METRICS
+from cra_lib.paths import DataFiles
 from cra_lib.reporting.looks import in_order, look
 from cra_lib.reporting.tables.reading import Report
 
@@ -35,13 +39,56 @@ CARD_NAMES = {
 """Entry of a split in data_card.json -> heading."""
 
 
-def dataset_table(card: Mapping[str, Any]) -> pd.DataFrame:
-    """One row a split of a data card: counts, and mean lengths where evidence is annotated."""
+def dataset_table(
+    card: Mapping[str, Any], counted: Mapping[str, Mapping[str, int]] | None = None
+) -> pd.DataFrame:
+    """One row a split of a data card: counts, and mean lengths where evidence is annotated.
+
+    Args:
+        counted: split -> what its authors count, in columns of their own.
+    """
+    rows, whole = [], ["videos", "questions", "segments"]
+    theirs = {f"{name} (authors)": name for name in whole if counted}
+    for split, facts in card["splits"].items():
+        ours = {head: facts.get(name) or None for name, head in CARD_NAMES.items()}
+        known = (counted or {}).get(split, {})
+        rows.append({"split": split} | ours | {head: known.get(n) for head, n in theirs.items()})
+    return pd.DataFrame(rows).astype(dict.fromkeys((*whole, *theirs), "Int64"))
+
+
+def answer_table(counts: Counter[str], top: int = 10) -> pd.DataFrame:
+    """The most frequent answers of some questions: how often each is right, in percent of all."""
+    total = max(1, counts.total())
+    rows = [(answer, n, 100 * n / total) for answer, n in counts.most_common(top)]
+    return pd.DataFrame(rows, columns=["answer", "questions", "share (%)"])
+
+
+def answers_in_words(counts: Counter[str], words: Sequence[str]) -> str:
+    """One sentence about the answers of questions that mention every one of some words."""
+    asked, total = " and ".join(f'"{word}"' for word in words), counts.total()
+    if not total:
+        return f"No training question mentions both {asked}."
+    [(answer, most)] = counts.most_common(1)
+    return (
+        f"{total:,} training questions mention both {asked}: {len(counts):,} different answers, "
+        f'the most frequent one ("{answer}") to {100 * most / total:.1f} % of them.'
+    )
+
+
+def missing_table(dataset: str, files: DataFiles) -> pd.DataFrame:
+    """What is not there of a dataset's files and models, as `cra doctor` finds it: a row each."""
     rows = [
-        {"split": split} | {head: facts.get(name) or None for name, head in CARD_NAMES.items()}
-        for split, facts in card["splits"].items()
+        {
+            "missing": finding.name,
+            "size": "unknown" if finding.size is None else readable(finding.size),
+            "what it is": finding.purpose,
+            "works without it": finding.without.replace("`", ""),
+            "from": finding.source.replace("`", "") or "its authors",
+        }
+        for finding in examine(dataset, files)
+        if finding.status != "present"
     ]
-    return pd.DataFrame(rows).astype(dict.fromkeys(("videos", "questions", "segments"), "Int64"))
+    return pd.DataFrame(rows, columns=["missing", "size", "what it is", "works without it", "from"])
 
 
 def question_counts(card: Mapping[str, Any]) -> pd.DataFrame:
@@ -62,7 +109,7 @@ def main_table(
     ours = scores[scores["split"] == split]
     rows = []
     for _, row in (published if published is not None else pd.DataFrame()).iterrows():
-        backbone = f", {row.backbone}" if isinstance(row.backbone, str) else ""
+        backbone = f", {row.backbone}" if isinstance(row.backbone, str) and row.backbone else ""
         rule = row.span_rule if isinstance(row.span_rule, str) else ""
         numbers = {metric: row[metric] for metric in METRICS}
         rows.append(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cra_lib.config import load_config
+from cra_lib.config.variants import TRAINED
 from cra_lib.evaluator import leaderboard
 from cra_lib.evaluator.metrics import (
     HEADLINE,
@@ -30,8 +31,10 @@ from cra_lib.evaluator.video_scores import (
 )
 from cra_lib.paths import ResultFiles, require
 from cra_lib.records import InputError, Prediction, Truth, read_json, read_predictions
+from cra_lib.reproduction.experiments import variant_of
 from cra_lib.reproduction.runs import read_scores_file, unusable_runs, usable_runs
 
+BY_CHANCE = "No model was trained here, chance alone was scored: what shows a model is left out."
 SCORE_COLUMNS = ("variant", "seed", "split", "rule", "metric", "value", "low", "high")
 
 
@@ -71,6 +74,13 @@ def read_reports(results: ResultFiles) -> list[Report]:
 def left_out(results: ResultFiles) -> list[str]:
     """One sentence for each run whose products are not those of its settings, data and code."""
     return unusable_runs(results)
+
+
+def without_models(reports: Sequence[Report]) -> str:
+    """A sentence where none of the runs has a model, so that nothing can be shown of one."""
+    if any(variant_of(report.variant) in TRAINED for report in reports):
+        return ""
+    return BY_CHANCE
 
 
 def first_seed(reports: list[Report], split: str) -> dict[str, Report]:
