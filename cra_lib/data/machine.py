@@ -1,8 +1,11 @@
-"""The name of the machine's processor, for records of what a number was measured on."""
+"""What a number was measured on, and imports without what takes long and is not asked for."""
 
 from __future__ import annotations
 
 import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -14,3 +17,16 @@ def processor_name() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+@contextmanager
+def absent(module: str) -> Iterator[None]:
+    """Let imports of an optional module fail in this block, unless it is loaded already."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[module]

@@ -13,7 +13,8 @@ from cra_lib.inference.answers import Answer
 from cra_lib.inference.drawing import png, strip_frames
 from cra_lib.paths import atomic
 from cra_lib.records import Span
-from cra_lib.video.frames import probe, read_frames, write_video
+from cra_lib.video.frames import probe, read_frames
+from cra_lib.video.writing import write_video
 
 CLIP_SIDE, CLIP_FPS = 640, 30.0
 """Longest side in pixels, and frames a second, of an evidence clip, at most."""

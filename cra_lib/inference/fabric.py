@@ -7,25 +7,9 @@ Only its spike detector uses the answer.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from cra_lib.data.machine import absent
 
-
-@contextmanager
-def _absent(module: str) -> Iterator[None]:
-    """Let imports of a module fail, unless it is loaded already."""
-    if module in sys.modules:
-        yield
-        return
-    sys.modules[module] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules[module]
-
-
-with _absent("torchmetrics"):
+with absent("torchmetrics"):
     from lightning_fabric import Fabric
     from lightning_fabric.strategies import DDPStrategy
     from lightning_fabric.utilities.apply_func import apply_to_collection

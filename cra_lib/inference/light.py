@@ -68,8 +68,10 @@ class RobertaTower(nn.Module):
         parts, pad = self.embeddings, self.config.pad_token_id
         real = (input_ids != pad).long()
         places = real.cumsum(dim=1) * real + pad  # positions count from the padding's number on
-        x = parts["word_embeddings"](input_ids) + parts["position_embeddings"](places)
-        x = parts["LayerNorm"](x + parts["token_type_embeddings"](torch.zeros_like(input_ids)))
+        # In this order, so that the sum has transformers' bits.
+        x = parts["word_embeddings"](input_ids)
+        x = x + parts["token_type_embeddings"](torch.zeros_like(input_ids))
+        x = parts["LayerNorm"](x + parts["position_embeddings"](places))
         mask = attention_mask.bool()[:, None, None, :]
         for layer in self.encoder["layer"]:
             x = self._through(layer, x, mask)

@@ -28,10 +28,11 @@ from cra_lib.evaluator.scores import score_report
 from cra_lib.evaluator.spans import all_spans
 from cra_lib.evaluator.video_scores import video_scores, write_video_scores
 from cra_lib.inference.chance import open_chance_run, predict_by_chance
-from cra_lib.inference.fabric import Fabric
 from cra_lib.inference.frozen import answer_prompts
+from cra_lib.inference.light import light_tower, tokenizer_for
+from cra_lib.model import build_model
 from cra_lib.model.base import Pretrained
-from cra_lib.model.text import tokenizer_of
+from cra_lib.model.saving import load_pretrained
 from cra_lib.paths import DataFiles, RunFiles, atomic, require
 from cra_lib.records import (
     InputError,
@@ -255,7 +256,7 @@ def load_run(run: RunFiles) -> tuple[RunConfig, nn.Module]:
     """
     config = run_settings(run)
     require(run.weights, "Trained model", "The training is not finished; run `cra train` again.")
-    return config, Pretrained.from_pretrained(run.root)
+    return config, load_pretrained(run.root, build_model, Pretrained, light_tower)
 
 
 def predict_run(
@@ -280,13 +281,21 @@ def _predict_trained(
     run: RunFiles, data: DataFiles, split: str, precision: str | None
 ) -> list[Prediction]:
     config, model = load_run(run)
-    fabric = Fabric(
-        accelerator=config.train.accelerator,
-        devices=1,
-        precision=precision or config.train.precision,
-    )
-    evaluation = load_evaluation(config, data, split, tokenizer_of(config.model))
-    return predict(model.to(fabric.device), evaluation, config, autocast=fabric.autocast)
+    device, autocast = _place(config.train.accelerator, precision or config.train.precision)
+    evaluation = load_evaluation(config, data, split, tokenizer_for(config.model))
+    return predict(model.to(device), evaluation, config, autocast=autocast)
+
+
+def _place(
+    accelerator: str, precision: str
+) -> tuple[torch.device, Callable[[], AbstractContextManager]]:
+    """Where and in which arithmetic to predict, as Fabric decides it."""
+    if accelerator == "cpu" and precision == "32-true":
+        return torch.device("cpu"), nullcontext  # known without Fabric, which takes seconds
+    from cra_lib.inference.fabric import Fabric
+
+    fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)
+    return fabric.device, fabric.autocast
 
 
 def score_run(

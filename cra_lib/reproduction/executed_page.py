@@ -8,13 +8,19 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from cra_lib.data.machine import absent
 from cra_lib.paths import atomic
+
+GRAMMARS = "rfc3987_syntax"
+"""What jsonschema checks web addresses with: building its grammars takes a second in every process
+that reads notebooks, and no notebook is checked for addresses."""
 
 
 def write_html(notebook: Path) -> Path:
     """The page of an executed notebook, beside it; nothing in it is fetched from the net."""
-    import nbformat
-    from nbconvert import HTMLExporter
+    with absent(GRAMMARS):
+        import nbformat
+        from nbconvert import HTMLExporter
 
     content = nbformat.read(notebook, as_version=4)
     _drop_widgets(content)

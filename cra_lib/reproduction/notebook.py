@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cra_lib.data.machine import absent
 from cra_lib.paths import repository_root, require
 from cra_lib.records import InputError
 from cra_lib.reproduction import manifest
-from cra_lib.reproduction.executed_page import write_html
+from cra_lib.reproduction.executed_page import GRAMMARS, write_html
 from cra_lib.reproduction.progress import Progress
 
 Scalar = str | int | float | bool | None
@@ -256,7 +257,8 @@ def _count_cells(notebook: Path, parameters: Mapping[str, Scalar]) -> int:
 
 def _execute(notebook: Path, out: Path, parameters: dict, progress: Progress) -> None:
     """One papermill run; its exceptions become ours, and ``out`` is replaced in every case."""
-    import papermill
+    with absent(GRAMMARS):
+        import papermill
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 

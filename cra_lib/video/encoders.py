@@ -38,6 +38,8 @@ class FrameEncoder(Protocol):
     """Name of the HDF5 dataset that holds its features."""
     side: int | None
     """The one size of frames that it takes, in pixels a side; None takes any."""
+    is_small: bool
+    """Whether one thread encodes a video fastest, so that several are encoded at once."""
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """Features of uint8 frames [N, H, W, 3]: float32 [N, F]."""
@@ -47,7 +49,7 @@ class FrameEncoder(Protocol):
 class Pixels:
     """Each frame averaged over areas to 16 x 16 RGB in [0, 1]: no weights, a weak baseline."""
 
-    name, key, side = "pixels", "PIXELS_I", None
+    name, key, side, is_small = "pixels", "PIXELS_I", None, False
     width = THUMBNAIL * THUMBNAIL * 3
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
@@ -94,7 +96,7 @@ def _area_weights(size: int, parts: int) -> np.ndarray:
 class ShapesClipFrames:
     """The embedded dataset's own contrastive image tower."""
 
-    name, key, width = "shapes-clip", "SHAPESCLIP_I", 128
+    name, key, width, is_small = "shapes-clip", "SHAPESCLIP_I", 128, True
 
     def __init__(self) -> None:
         from cra_lib.video import shapes_clip
@@ -126,6 +128,7 @@ class TorchFrames:
         device: str,
     ):
         self.name, self.key, self.width, self.side = name, key, width, None
+        self.is_small = False
         self._prepare, self._features, self._device = prepare, features, device
 
     def encode(self, frames: np.ndarray) -> np.ndarray:

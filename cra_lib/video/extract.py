@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -95,30 +98,44 @@ def extract_features(
         return result
     shape = (num_frames, encoder.width)
     with Work(out, encoder.name, shape) as work:
-        todo = {}
-        for video_id, path in video_paths.items():
-            if work.holds(video_id, path, _wanted(stamps, video_id)):
-                result.resumed += 1
-            else:
-                todo[video_id] = path
+        todo = {
+            video_id: path
+            for video_id, path in video_paths.items()
+            if not work.holds(video_id, path, _wanted(stamps, video_id))
+        }
+        result.resumed = len(video_paths) - len(todo)
         progress(result.resumed, len(video_paths))
-        decoding = _decode_all(todo, stamps, num_frames, workers)
-        for finished, (video_id, decoded) in enumerate(decoding, start=result.resumed + 1):
-            if isinstance(decoded, str):
-                result.bad[video_id] = decoded
+        encoded = _encode_all(todo, stamps, encoder, num_frames, workers)
+        for finished, (video_id, made) in enumerate(encoded, start=result.resumed + 1):
+            if isinstance(made, str):
+                result.bad[video_id] = made
             else:
-                features = np.asarray(encoder.encode(decoded.frames), dtype=np.float32)
+                decoded, features = made
                 work.add(video_id, video_paths[video_id], decoded, _checked(features, shape))
             progress(finished, len(video_paths))
-        result.odd = {v: work.notes(v) for v in video_paths if work.notes(v)}
-        usable = [video_id for video_id in video_paths if video_id not in result.bad]
-        result.done = len(usable)
-        if not usable:
-            raise InputError(f"{out}: none of {len(video_paths)} videos can be used; the first "
-                             f"because: {next(iter(result.bad.values()))}")  # fmt: skip
-        if skip_bad or not result.bad:
-            work.publish(usable, encoder)
+        _publish(work, result, video_paths, encoder, skip_bad=skip_bad)
     return result
+
+
+def _publish(
+    work: Work,
+    result: Extraction,
+    video_paths: Mapping[str, Path],
+    encoder: FrameEncoder,
+    *,
+    skip_bad: bool,
+) -> None:
+    """Write the feature file, unless bad videos stand against it; say what is in it."""
+    result.odd = {v: work.notes(v) for v in video_paths if work.notes(v)}
+    usable = [video_id for video_id in video_paths if video_id not in result.bad]
+    result.done = len(usable)
+    if not usable:
+        raise InputError(
+            f"{result.out}: none of {len(video_paths)} videos can be used; the first because: "
+            f"{next(iter(result.bad.values()))}"
+        )
+    if skip_bad or not result.bad:
+        work.publish(usable, encoder)
 
 
 def _wanted(
@@ -155,33 +172,86 @@ def _found_finished(
     return len(there)
 
 
-def _decode_all(
+Made = tuple[Decoded, np.ndarray] | str
+"""One video's times and notes with its features [T, F], or why there are none."""
+
+
+def _encode_all(
     videos: Mapping[str, Path],
     stamps: Mapping[str, Sequence[float]] | None,
+    encoder: FrameEncoder,
     num_frames: int,
     workers: int,
-) -> Iterator[tuple[str, Decoded | str]]:
-    """Each video's frames, or why there are none, in order.
+) -> Iterator[tuple[str, Made]]:
+    """Each video's features, or why there are none, in order.
 
-    Only `workers` + 1 videos are decoded ahead, which bounds the memory.
+    Videos are decoded ahead of a large encoder, which has the machine to itself; a small one
+    encodes a video in each worker, in one thread, since sharing out one small video among threads
+    takes longer than encoding it. The features have the same bits.
     """
-    waiting: deque[tuple[str, Future[Decoded]]] = deque()
-    left = iter(videos.items())
-    with ThreadPoolExecutor(max(1, workers)) as pool:
+
+    def attempt(video_id: str) -> Decoded | str:
+        return _attempt(videos[video_id], _wanted(stamps, video_id), num_frames)
+
+    if getattr(encoder, "is_small", False):
+        with one_thread_each() as start:
+            yield from _done_ahead(
+                videos, lambda video_id: _encoded(attempt(video_id), encoder), workers, start
+            )
+        return
+    for video_id, decoded in _done_ahead(videos, attempt, workers):
+        yield video_id, _encoded(decoded, encoder)
+
+
+def _encoded(decoded: Decoded | str, encoder: FrameEncoder) -> Made:
+    if isinstance(decoded, str):
+        return decoded
+    features = np.asarray(encoder.encode(decoded.frames), dtype=np.float32)
+    return decoded._replace(frames=decoded.frames[:0]), features
+
+
+def _attempt(path: Path, times: tuple[float, ...] | None, num_frames: int) -> Decoded | str:
+    """The frames of one video, or why there are none."""
+    try:
+        return decode(path, times, num_frames)
+    except (InputError, MemoryError, ValueError, OSError) as error:
+        return str(error) or type(error).__name__
+
+
+@contextmanager
+def one_thread_each() -> Iterator[Callable[[], None]]:
+    """Gives what a worker calls first, so that torch computes in that thread alone."""
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        yield partial(torch.set_num_threads, 1)
+    finally:
+        torch.set_num_threads(before)  # it counts for threads that start later, too
+
+
+def _done_ahead(
+    names: Iterable[str],
+    job: Callable[[str], Any],
+    workers: int,
+    start: Callable[[], None] | None = None,
+) -> Iterator[tuple[str, Any]]:
+    """What a job returns for each name, in order. Only ``workers`` + 1 are done ahead, which bounds
+    the memory."""
+    waiting: deque[tuple[str, Future]] = deque()
+    left = iter(names)
+    with ThreadPoolExecutor(max(1, workers), initializer=start) as pool:
         try:
             while True:
-                while len(waiting) <= workers and (item := next(left, None)):
-                    times = _wanted(stamps, item[0])
-                    waiting.append((item[0], pool.submit(decode, item[1], times, num_frames)))
+                while len(waiting) <= workers and (name := next(left, None)) is not None:
+                    waiting.append((name, pool.submit(job, name)))
                 if not waiting:
                     return
-                video_id, future = waiting.popleft()
-                try:
-                    decoded: Decoded | str = future.result()
-                except (InputError, MemoryError, ValueError, OSError) as error:
-                    decoded = str(error) or type(error).__name__
+                name, future = waiting.popleft()
+                done = future.result()
                 del future  # else the frames of this video live until the next one is done
-                yield video_id, decoded
+                yield name, done
+                del done
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -69,7 +69,7 @@ class ImageTower(nn.Module):
 
 def _block(inputs: int, outputs: int, *, size: int, stride: int) -> list[nn.Module]:
     convolution = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
-    return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
+    return [convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
 
 
 class Towers(nn.Module):
@@ -108,6 +108,7 @@ class ShapesClip:
     """
 
     name, key, width, side = "shapes-clip", "SHAPESCLIP_I", WIDTH, FRAME_SIZE
+    is_small = True
 
     def __init__(self, towers: Towers, tokenizer: Any):
         self.towers, self.tokenizer = towers.eval(), tokenizer

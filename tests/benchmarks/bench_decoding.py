@@ -21,7 +21,8 @@ import numpy as np
 from cra_lib.evaluator.annotations import stamps_from_count
 from cra_lib.video.encoders import load_encoder
 from cra_lib.video.extract import extract_features
-from cra_lib.video.frames import read_frames, write_video
+from cra_lib.video.frames import read_frames
+from cra_lib.video.writing import write_video
 
 FPS, SECONDS, HEIGHT, WIDTH = 30, 40, 480, 640
 

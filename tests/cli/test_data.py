@@ -7,7 +7,7 @@ import pytest
 
 from cra_lib.cli import main
 from cra_lib.video.features import FeatureStore
-from cra_lib.video.frames import write_video
+from cra_lib.video.writing import write_video
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from cra_lib.evaluator.annotations import (
 )
 from cra_lib.paths import DataFiles
 from cra_lib.records import InputError, Span
-from cra_lib.video.frames import write_video
+from cra_lib.video.writing import write_video
 
 TRAIN = [f"TR{letter}01" for letter in "ABCDEFGHIJKL"]
 VAL = ["VAL01", "VAL02"]

@@ -12,7 +12,8 @@ import pytest
 
 from cra_lib.inference.session import LONGEST_SIDE, VideoSession
 from cra_lib.records import InputError
-from cra_lib.video.frames import read_frames, write_video
+from cra_lib.video.frames import read_frames
+from cra_lib.video.writing import write_video
 
 QUESTION, CHOICES = "what did the red square do", ["jump up", "fade away"]
 

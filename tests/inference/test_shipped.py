@@ -50,7 +50,7 @@ def test_the_light_tower_is_the_library_s_own(shipped, sample):
     heavy = TrainedModel("cra-shapes")
     heavy.model, heavy.tokenizer = CRA.from_pretrained("cra-shapes"), load_tokenizer("shapes-clip")
     other = VideoSession.open(path, heavy).ask(question, choices)
-    assert other.probabilities == pytest.approx(light.probabilities, abs=1e-5)
+    assert other.probabilities == light.probabilities  # to the bit: predictions rely on it
     config = RobertaConfig(vocab_size=30, hidden_size=16, num_hidden_layers=2, intermediate_size=24,
                            num_attention_heads=2, max_position_embeddings=20)  # fmt: skip
     torch.manual_seed(0)
@@ -62,7 +62,7 @@ def test_the_light_tower_is_the_library_s_own(shipped, sample):
     keep = tokens != 1
     expected = reference(input_ids=tokens, attention_mask=keep.long()).last_hidden_state
     found = tower.eval()(input_ids=tokens, attention_mask=keep.long()).last_hidden_state
-    assert torch.allclose(found[keep], expected[keep], atol=1e-5)
+    assert torch.equal(found[keep], expected[keep])
 
 
 def test_other_towers_go_through_transformers():

@@ -21,7 +21,7 @@ from cra_lib.paths import ResultFiles
 from cra_lib.records import InputError, Prediction, Question, Span, Truth
 from cra_lib.reporting.explorer import Exploration, Method, of_results, write_explorer
 from cra_lib.reporting.explorer.packing import WHOLE, pack
-from cra_lib.video.frames import write_video
+from cra_lib.video.writing import write_video
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from cra_lib.evaluator.readers import load_predictions
 from cra_lib.evaluator.scores import question_rows
 from cra_lib.records import Prediction, Question, Span, Truth
 from cra_lib.reporting.explorer import Exploration, Method, of_results, write_explorer
-from cra_lib.video.frames import write_video
+from cra_lib.video.writing import write_video
 
 OPTIONS = "return [...document.querySelectorAll('[role=option]')].map(row => row.innerText)"
 SET = """

@@ -16,7 +16,7 @@ done
     { echo "no executor: pip install 'cra-lib[slurm]'" >&2; exit 2; }
 
 mkdir -p "$place"/{state,spool,run}
-cores=$(nproc)
+cores=$(env -u OMP_NUM_THREADS nproc)
 memory=$(awk '/MemTotal/ {print int($2 / 1024 * 0.8)}' /proc/meminfo)
 cat >"$place/slurm.conf" <<CONF
 ClusterName=loopback
@@ -44,13 +44,17 @@ CONF
 mkdir -p /etc/slurm
 ln -s "$place/slurm.conf" /etc/slurm/slurm.conf
 started=()
+call=""
 stop() {
+    # The call first: what waits for jobs of a SLURM that is gone waits for ever.
+    [[ -z $call ]] || { kill "$call" 2>/dev/null && wait "$call" || true; }
     scancel --user=root 2>/dev/null || true
     for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
     wait 2>/dev/null || true
     rm -f /etc/slurm/slurm.conf
 }
 trap stop EXIT
+trap 'exit 143' TERM INT HUP
 
 dd if=/dev/urandom of="$place/munge.key" bs=1024 count=1 status=none
 chmod 400 "$place/munge.key"
@@ -73,6 +77,14 @@ make_clone(Path(sys.argv[1]), variants=("cra", "ng+"), epochs=2)
 PY
 cd "$place/clone"
 export CRA_ROOT=$place/clone PYTHONPATH=$place/clone
+# This SLURM keeps no accounts, which the executor would ask by default. Options of the executor are
+# Snakemake's own and come from a profile of Snakemake.
+mkdir -p "$place/profile"
+cat >"$place/profile/config.yaml" <<YAML
+slurm-status-command: squeue
+slurm-init-seconds-before-status-checks: 5
+YAML
+export SNAKEMAKE_PROFILE=$place/profile
 reproduce=("$python" -m cra_lib reproduce --seeds 1,2 --cores "$cores")
 echo "--- through SLURM, one training cancelled"
 "${reproduce[@]}" --executor slurm & call=$!
@@ -84,12 +96,14 @@ for _ in $(seq 900); do
 done
 [[ -n ${victim:-} ]] && { sleep 5; scancel --signal=KILL --full "$victim"; echo "cancelled job $victim"; }
 status=0; wait "$call" || status=$?
+call=""
 echo "first call: exit $status"
 [[ $status -ne 0 ]] || { echo "the cancelled job was not noticed" >&2; exit 1; }
 echo "--- the second call completes it"
 "${reproduce[@]}" --executor slurm
 mv results/shapes results/through-slurm
 echo "--- the same without SLURM"
+unset SNAKEMAKE_PROFILE
 "${reproduce[@]}"
 for file in results/shapes/runs/*/seed*/predictions_test.jsonl; do
     cmp "$file" "${file/shapes/through-slurm}" && echo "same: $file"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -50,6 +53,24 @@ def test_predictions_are_whole_and_score_as_in_the_history(run, world):
         assert sum(prediction.frame_weights) == pytest.approx(1, abs=1e-4)
         assert prediction.answer == int(np.argmax(prediction.choice_probabilities))
         assert len(prediction.frame_times) == len(prediction.raw_weights) == 8
+
+
+def test_predicting_on_a_processor_imports_no_heavy_library(run, world):
+    """Lightning and transformers take longer to import than a thousand predictions take."""
+    expected = predict_run(run, world.data, "val", precision="32-true")
+    code = (
+        "import sys; from pathlib import Path; from cra_lib.inference.predict import predict_run\n"
+        "from cra_lib.paths import DataFiles, RunFiles\n"
+        f"run = RunFiles(Path({str(run.root)!r}))\n"
+        f"predict_run(run, DataFiles(Path({str(world.data.root)!r})), 'val')\n"
+        "heavy = {'transformers', 'lightning_fabric', 'sklearn', 'scipy', 'sympy'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+    assert list(read_predictions(run.predictions("val"))) == expected
 
 
 def test_cutting_a_split_differently_changes_nothing(run, world, monkeypatch):

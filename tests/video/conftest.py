@@ -33,7 +33,7 @@ def frame_number():
 @pytest.fixture(scope="session")
 def make_video():
     """Writes a video of numbered frames: make_video(path, count, fps)."""
-    from cra_lib.video.frames import write_video
+    from cra_lib.video.writing import write_video
 
     def make(path: Path, count: int = 80, fps: float = 8, **settings) -> Path:
         write_video(path, numbered_frames(count), fps, **settings)

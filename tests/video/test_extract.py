@@ -5,10 +5,12 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
 import pytest
+import torch
 
 from cra_lib.evaluator.annotations import stamps_from_count, write_questions, write_stamps
 from cra_lib.paths import DataFiles
@@ -86,6 +88,25 @@ def test_another_encoder_does_not_resume_the_work_of_the_first(videos, tmp_path)
     extract_features(find_videos(videos), None, PIXELS, tmp_path / "f.h5")
     result = extract_features(find_videos(videos), None, Constant(), tmp_path / "f.h5")
     assert result.resumed == 0
+
+
+def test_a_small_encoder_works_in_one_thread_of_each_worker(videos, tmp_path):
+    """The same file; torch has its threads back afterwards."""
+    extract_features(find_videos(videos), None, PIXELS, tmp_path / "large.h5")
+    threads, seen = torch.get_num_threads(), set()
+
+    class Small(type(PIXELS)):
+        is_small = True
+
+        def encode(self, frames):
+            seen.add((threading.current_thread().name, torch.get_num_threads()))
+            return super().encode(frames)
+
+    extract_features(find_videos(videos), None, Small(), tmp_path / "small.h5", workers=2)
+    assert {count for _, count in seen} == {1}
+    assert threading.current_thread().name not in {name for name, _ in seen}
+    assert torch.get_num_threads() == threads
+    assert (tmp_path / "small.h5").read_bytes() == (tmp_path / "large.h5").read_bytes()
 
 
 def test_a_finished_file_is_left_alone(videos, tmp_path):

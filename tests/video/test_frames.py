@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from cra_lib.records import InputError
-from cra_lib.video.frames import _instruction_set, probe, read_frames, write_video
+from cra_lib.video.frames import probe, read_frames
+from cra_lib.video.writing import _instruction_set, write_video
 
 
 def _all_frames(path):

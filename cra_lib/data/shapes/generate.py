@@ -35,7 +35,7 @@ from cra_lib.data.shapes.world import FPS, World, draw_world
 from cra_lib.evaluator import annotations
 from cra_lib.paths import DataFiles
 from cra_lib.records import InputError, Question
-from cra_lib.video.frames import write_video
+from cra_lib.video.writing import write_video
 
 SIZES = {"train": 800, "val": 60, "test_iid": 100, "test": 100, "test_ood": 100}
 """Videos per split."""
