@@ -73,7 +73,7 @@ export PYTHONPATH=$source/tests/stress:$source
 import sys
 from pathlib import Path
 from miniature import make_clone
-make_clone(Path(sys.argv[1]), variants=("cra", "ng+"), epochs=2)
+make_clone(Path(sys.argv[1]), variants=("cra", "ng+"))
 PY
 cd "$place/clone"
 export CRA_ROOT=$place/clone PYTHONPATH=$place/clone

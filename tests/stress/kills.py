@@ -1,6 +1,6 @@
 """Thirty kills: whatever dies when, the next call leaves what an undisturbed run leaves.
 
-    python tests/stress/kills.py [--kills 30] [--seed 0] [--folder DIR]
+    python tests/stress/kills.py [--kills 30] [--seed 0] [--folder DIR] [--scenes train,extract]
 
 Runs the miniature pipeline, `cra train`, `cra features extract` and `cra prepare` undisturbed,
 then again and again, each time ending something at a random moment: the whole family of processes,
@@ -22,7 +22,6 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -156,10 +155,46 @@ def compare(scene: Scene, root: Path, wanted: dict[str, str]) -> list[str]:
     return sorted(odd) + [f"{name} stays" for name in leftovers(root, scene.folders)]
 
 
-def shares(kills: int) -> Iterator[tuple[int, int]]:
+def shares(kills: int) -> dict[str, int]:
     """Half of the kills hit the pipeline; the rest is shared by the commands."""
     each = kills // 6
-    yield from enumerate((kills - 3 * each, each, each, each))
+    return {"pipeline": kills - 3 * each, "train": each, "extract": each, "prepare": each}
+
+
+def begin(scene: Scene, root: Path) -> None:
+    for folder in scene.folders:
+        shutil.rmtree(root / folder, ignore_errors=True)
+
+
+def kill_again_and_again(scene: Scene, root: Path, count: int, draw: random.Random) -> int:
+    """The number of kills after which something was not as it should be.
+
+    Raises:
+        SystemExit: the command fails without being disturbed.
+    """
+    begin(scene, root)
+    began, bad = time.monotonic(), 0
+    if problem := finish(scene, root):
+        raise SystemExit(f"{scene.name}: undisturbed: {problem}")
+    length, wanted = time.monotonic() - began, products(root, scene.folders)
+    print(f"{scene.name}: undisturbed {length:.0f} s, {len(wanted)} products", flush=True)
+    for kill in range(count):
+        if kill % 3 == 0:  # two more kills go into what this one left
+            begin(scene, root)
+        who = scene.who[kill % len(scene.who)]
+        number = (signal.SIGKILL, signal.SIGTERM)[(kill // len(scene.who) + kill) % 2]
+        moment = draw.uniform(0.02, 0.95) * length / (1 + kill % 3)
+        done, seconds = disturb(scene, root, moment, who, number)
+        wrong = ["left processes"] if "LEFT" in done or "WITHOUT" in done else []
+        if kill % 3 == 2 or kill == count - 1:
+            problem = finish(scene, root)
+            wrong += [problem] if problem else compare(scene, root, wanted)
+            done += ", then finished"
+        bad += bool(wrong)
+        told = "; ".join(wrong[:4]) if wrong else "ok"
+        print(f"{scene.name} {kill + 1}/{count}: {signal.Signals(number).name} to {who} after "
+              f"{moment:.0f} s, {done} ({seconds:.0f} s): {told}", flush=True)  # fmt: skip
+    return bad
 
 
 def main() -> int:
@@ -167,40 +202,25 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=None)
+    parser.add_argument("--scenes", default="pipeline,train,extract,prepare")
+    parser.add_argument("--given", type=Path, help="prepared and sampled data of a miniature")
     arguments = parser.parse_args()
-    draw = random.Random(arguments.seed)
+    draw, each = random.Random(arguments.seed), shares(arguments.kills)
     root = make_clone((arguments.folder or Path(tempfile.mkdtemp())) / "clone")
-    every, bad = scenes(root), 0
-    for place, count in shares(arguments.kills):
-        scene = every[place]
-        for folder in scene.folders:
-            shutil.rmtree(root / folder, ignore_errors=True)
-        began = time.monotonic()
-        if problem := finish(scene, root):
-            print(f"{scene.name}: undisturbed: {problem}", flush=True)
-            return 1
-        length, wanted = time.monotonic() - began, products(root, scene.folders)
-        print(f"{scene.name}: undisturbed {length:.0f} s, {len(wanted)} products", flush=True)
-        if scene.name == "pipeline":
+    every = {scene.name: scene for scene in scenes(root)}
+    if arguments.given:
+        shutil.copytree(arguments.given, root / "given")
+    bad = done = 0
+    for name in arguments.scenes.split(","):
+        if name != "pipeline" and not (root / "given").exists():
+            if problem := finish(every["pipeline"], root):
+                raise SystemExit(f"pipeline: undisturbed: {problem}")
             shutil.copytree(root / "data", root / "given")
-        for kill in range(count):
-            if kill % 3 == 0:  # two more kills go into what this one left
-                for folder in scene.folders:
-                    shutil.rmtree(root / folder, ignore_errors=True)
-            who = scene.who[kill % len(scene.who)]
-            number = (signal.SIGKILL, signal.SIGTERM)[(kill // len(scene.who) + kill) % 2]
-            moment = draw.uniform(0.02, 0.95) * length / (1 + kill % 3)
-            done, seconds = disturb(scene, root, moment, who, number)
-            wrong = ["left processes"] if "LEFT" in done or "WITHOUT" in done else []
-            if kill % 3 == 2 or kill == count - 1:
-                problem = finish(scene, root)
-                wrong += [problem] if problem else compare(scene, root, wanted)
-                done += ", then finished"
-            bad += bool(wrong)
-            told = "; ".join(wrong[:4]) if wrong else "ok"
-            print(f"{scene.name} {kill + 1}/{count}: {signal.Signals(number).name} to {who} after "
-                  f"{moment:.0f} s, {done} ({seconds:.0f} s): {told}", flush=True)  # fmt: skip
-    print(f"{arguments.kills} kills, {bad} with a fault")
+        bad += kill_again_and_again(every[name], root, each[name], draw)
+        done += each[name]
+        if name == "pipeline":
+            shutil.copytree(root / "data", root / "given", dirs_exist_ok=True)
+    print(f"{done} kills, {bad} with a fault")
     return 1 if bad else 0
 
 

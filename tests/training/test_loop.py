@@ -306,32 +306,3 @@ def test_background_work_passes_errors_on():
     with pytest.raises(ValueError, match="broken"):
         next(background)
     assert list(in_background(range(10))) == list(range(10))
-
-
-SHARED = """
-import sys
-from pathlib import Path
-from cra_lib.config import load_config
-from cra_lib.paths import DataFiles, RunFiles
-from cra_lib.training import fit
-
-fit(load_config(Path(sys.argv[1])), DataFiles(Path(sys.argv[2])), RunFiles(Path(sys.argv[3])))
-"""
-
-
-def test_two_processes_equal_one_with_twice_the_batch(world, tmp_path):
-    model = {"dropout": 0.0, "position_dropout": 0.0}
-    alone, shared = RunFiles(tmp_path / "alone"), RunFiles(tmp_path / "shared")
-    fit(world.config(model=model, train={"batch_size": 16}), world.data, alone, log=_quiet)
-    config = world.config(model=model, train={"batch_size": 8, "devices": 2})
-    save_config(config, tmp_path / "config.yaml")
-    (tmp_path / "train.py").write_text(SHARED)
-    paths = [tmp_path / "train.py", tmp_path / "config.yaml", world.data.root, shared.root]
-    child = subprocess.run([sys.executable, *map(str, paths)], capture_output=True, timeout=500)
-    assert child.returncode == 0, child.stderr.decode()[-2000:]
-    curves = [list(csv.DictReader(run.history.open())) for run in (alone, shared)]
-    for mine, theirs in zip(*curves, strict=True):
-        for name in ("loss", "loss_answer", "loss_alignment_answer", "loss_alignment_question"):
-            assert float(mine[name]) == pytest.approx(float(theirs[name]), abs=1e-4)
-        assert mine["step"] == theirs["step"]
-    assert shared.weights.exists() and not shared.resume.exists()

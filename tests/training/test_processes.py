@@ -1,0 +1,82 @@
+"""Several processes: on one machine, and on two under torchrun."""
+
+from __future__ import annotations
+
+import csv
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from cra_lib.config import save_config
+from cra_lib.paths import RunFiles
+from cra_lib.training import fit
+
+
+def _quiet(line: str) -> None:
+    """Swallow a line of the log."""
+
+
+SHARED = """
+import sys
+from pathlib import Path
+from cra_lib.config import load_config
+from cra_lib.paths import DataFiles, RunFiles
+from cra_lib.training import fit
+
+fit(load_config(Path(sys.argv[1])), DataFiles(Path(sys.argv[2])), RunFiles(Path(sys.argv[3])))
+"""
+
+
+def test_two_processes_equal_one_with_twice_the_batch(world, tmp_path):
+    shared, train = _to_share(world, tmp_path, {"devices": 2})
+    child = subprocess.run([sys.executable, *train], capture_output=True, timeout=500)
+    assert child.returncode == 0, child.stderr.decode()[-2000:]
+    _equals_one_process(world, tmp_path, shared)
+
+
+@pytest.mark.slow
+def test_two_nodes_under_torchrun_equal_one_process(world, tmp_path):
+    """Two launchers that meet on the loopback, a process each, as on two machines."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared, train = _to_share(world, tmp_path, {"num_nodes": 2})
+    meet = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}", "--rdzv-id", "test"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2",
+              "--nproc-per-node", "1", *meet, "--local-addr", "127.0.0.1"]  # fmt: skip
+    nodes = [
+        subprocess.Popen([*launch, *train], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for _ in range(2)
+    ]
+    said = [node.communicate(timeout=500)[0].decode()[-2000:] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], said
+    _equals_one_process(world, tmp_path, shared)
+
+
+WITHOUT_DROPOUT = {"dropout": 0.0, "position_dropout": 0.0}
+
+
+def _to_share(world, folder, train: dict) -> tuple[RunFiles, list[str]]:
+    """The folder of a run that several processes share, and the script that each of them runs."""
+    shared = RunFiles(folder / "shared")
+    config = world.config(model=WITHOUT_DROPOUT, train={"batch_size": 8, **train})
+    save_config(config, folder / "config.yaml")
+    (folder / "train.py").write_text(SHARED)
+    paths = [folder / "train.py", folder / "config.yaml", world.data.root, shared.root]
+    return shared, [*map(str, paths)]
+
+
+def _equals_one_process(world, folder, shared: RunFiles) -> None:
+    """The same losses, epoch by epoch, as one process with twice the batch."""
+    alone = RunFiles(folder / "alone")
+    fit(
+        world.config(model=WITHOUT_DROPOUT, train={"batch_size": 16}), world.data, alone, log=_quiet
+    )
+    curves = [list(csv.DictReader(run.history.open())) for run in (alone, shared)]
+    for mine, theirs in zip(*curves, strict=True):
+        for name in ("loss", "loss_answer", "loss_alignment_answer", "loss_alignment_question"):
+            assert float(mine[name]) == pytest.approx(float(theirs[name]), abs=1e-4)
+        assert mine["step"] == theirs["step"]
+    assert shared.weights.exists() and not shared.resume.exists()
