@@ -110,7 +110,7 @@ def test_no_path_of_a_machine(notebook):
 def test_profiles_set_only_what_exists(profile):
     content = read_profile(profile)
     assert set(content) <= PROFILE_KEYS
-    needs = {"memory_gb", "gpu_gb"}
+    needs = {"memory_gb", "gpu_gb", "measured"}
     trains = set(content["variants"]) & set(WITH_MODEL)
     stages = {stage for stage in STAGES if trains or stage not in OF_MODELS}
     assert set(content["cost"]) - needs == {*stages, "disk_gb"}

@@ -64,7 +64,8 @@ class Plan(Layout):
     force: bool = False
     executor: str = "local"
     cost: dict[str, float] = field(default_factory=dict)
-    """Stage -> expected seconds of one job; and ``disk_gb``."""
+    """Stage -> expected seconds of one job; ``disk_gb`` and the like; ``measured``, false where all
+    of this is estimated."""
     digests: dict[str, str] = field(default_factory=dict)
     """Stage -> digest of the code that it runs, taken once so that all jobs agree."""
     settings: Sections = field(default_factory=dict)

@@ -106,6 +106,8 @@ def describe(plan: Plan, waiting: Counter[str]) -> list[str]:
     sizes = {"disk": "disk_gb", "memory": "memory_gb", "GPU memory": "gpu_gb"}
     needs = [f"{what} {plan.cost[key]:g} GB" for what, key in sizes.items() if key in plan.cost]
     lines.append(", ".join([f"  total about {duration(total)}", *needs]))
+    if not plan.cost.get("measured", True):
+        lines.append("  these are estimates, nothing of this size was measured (docs/training.md)")
     if plan.overrides:
         lines.append(f"  settings of this call: {json.dumps(plan.overrides)}")
     return [*lines, ""]

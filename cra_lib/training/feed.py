@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cra_lib.data.batches import Batch
+from cra_lib.data.batches import Batch, question_keys
 from cra_lib.data.progress import with_bar
 from cra_lib.inference.fabric import apply_to_collection
+from cra_lib.paths import RunFiles, atomic
 from cra_lib.training.setup import Engine
 from cra_lib.training.state import Progress
 
@@ -103,3 +104,28 @@ def in_background(items: Iterable[Any], ahead: int = 3) -> Iterator[Any]:
         abandoned.set()
         while not ready.empty():
             ready.get_nowait()
+
+
+def diverged(engine: Engine, run: RunFiles, progress: Progress, place: int) -> FloatingPointError:
+    """Save the batch whose loss is not finite; the error that names it."""
+    batches = engine.batches
+    batch = batches.batch(batches.plan(progress.epoch), place)
+    keys = question_keys(batches.split, batch)
+    path = run.root / "failed_batch.pt"
+    with atomic(path) as partial:
+        torch.save(
+            {
+                "epoch": progress.epoch + 1,
+                "batch_of_epoch": place,
+                "step": progress.step,
+                "keys": keys,
+                "batch": {**batch._asdict(), "chunks": [tuple(chunk) for chunk in batch.chunks]},
+            },
+            partial,
+        )
+    shown = ", ".join(keys[:8]) + (", ..." if len(keys) > 8 else "")
+    return FloatingPointError(
+        f"The loss is not finite in epoch {progress.epoch + 1}, step {progress.step + 1} "
+        f"(questions {shown}); the batch is saved at {path}. Lower train.learning_rate, or look "
+        "at the features of these videos."
+    )

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from cra_lib.config import RunConfig, save_config
-from cra_lib.data.batches import load_split, question_keys
+from cra_lib.data.batches import load_split
 from cra_lib.evaluator.annotations import read_truths
 from cra_lib.evaluator.metrics import HEADLINE, score
 from cra_lib.inference.fabric import Fabric
@@ -23,7 +23,7 @@ from cra_lib.model.losses import loss_weights, weighted
 from cra_lib.model.text import tokenizer_of
 from cra_lib.paths import DataFiles, RunFiles, atomic
 from cra_lib.records import InputError
-from cra_lib.training.feed import LossWatch, NonFiniteLoss, groups, loaded
+from cra_lib.training.feed import LossWatch, NonFiniteLoss, diverged, groups, loaded
 from cra_lib.training.frozen_steps import frozen_step_losses
 from cra_lib.training.log import (
     Meter,
@@ -241,7 +241,7 @@ def _one_epoch(engine: Engine, run: RunFiles, progress: Progress) -> dict[str, A
     try:
         finished = train_one_epoch(engine, progress, meter)
     except NonFiniteLoss as error:
-        raise _diverged(engine, run, progress, error.args[0]) from None
+        raise diverged(engine, run, progress, error.args[0]) from None
     if fabric.world_size > 1:
         meter.average(fabric)
     means = meter.means(engine.step.objective.terms)
@@ -304,31 +304,6 @@ def _save_model(model: nn.Module, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     with atomic(folder) as partial:
         model.save_pretrained(partial)
-
-
-def _diverged(engine: Engine, run: RunFiles, progress: Progress, place: int) -> FloatingPointError:
-    """Save the batch whose loss is not finite; the error that names it."""
-    batches = engine.batches
-    batch = batches.batch(batches.plan(progress.epoch), place)
-    keys = question_keys(batches.split, batch)
-    path = run.root / "failed_batch.pt"
-    with atomic(path) as partial:
-        torch.save(
-            {
-                "epoch": progress.epoch + 1,
-                "batch_of_epoch": place,
-                "step": progress.step,
-                "keys": keys,
-                "batch": {**batch._asdict(), "chunks": [tuple(chunk) for chunk in batch.chunks]},
-            },
-            partial,
-        )
-    shown = ", ".join(keys[:8]) + (", ..." if len(keys) > 8 else "")
-    return FloatingPointError(
-        f"The loss is not finite in epoch {progress.epoch + 1}, step {progress.step + 1} "
-        f"(questions {shown}); the batch is saved at {path}. Lower train.learning_rate, or look "
-        "at the features of these videos."
-    )
 
 
 def _leave(

@@ -12,6 +12,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.transforms import Bbox
 
 from cra_lib.paths import ResultFiles, RunFiles, atomic
@@ -89,6 +90,8 @@ def settle(figure: Figure) -> None:
     The solver of the layout adds in an order that differs from process to process; without this
     the same figure would differ in the seventh digit of a PDF.
     """
+    if isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine):
+        return  # laid out for the file before
     figure.set_dpi(DPI)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
