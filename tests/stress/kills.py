@@ -55,8 +55,8 @@ def scenes(root: Path) -> list[Scene]:
         Scene("pipeline", [*cra, "reproduce", "--cores", "2"], ("results/shapes", "data"), WHO),
         Scene("train", [*cra, *train], ("results/shapes",), ("family", "leader")),
         Scene("extract", [*cra, *extract], ("results/features",), ("family", "leader")),
-        Scene("prepare", [*cra, "prepare", "shapes", "--data", str(root / "data")], ("data",),
-              ("family", "leader")),
+        Scene("prepare", [*cra, "notebook", "01_prepare_data"], ("results/shapes", "data"),
+              ("family", "leader", "kernel")),
     ]  # fmt: skip
 
 
