@@ -4,7 +4,8 @@
 #   tests/slurm/run.sh [FOLDER]
 # Starts munged, slurmctld and slurmd in FOLDER, runs cra and ng+ with two seeds, cancels one
 # training while it runs, calls again, and asks for the same products as a run without SLURM. Ends
-# what it has started, whatever happens. Exit status 0 if all of that held.
+# what it has started, whatever happens. Exit status 0 if all of that held. With a FOLDER that an
+# earlier call has left, it goes on from what is there.
 set -euo pipefail
 source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 place=$(realpath -m "${1:-$(mktemp -d)}")
@@ -36,7 +37,10 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 ReturnToService=2
 JobCompType=jobcomp/none
-NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=$cores RealMemory=$memory State=UNKNOWN
+# More processors than there are, so that several jobs are at work at once.
+SlurmdParameters=config_overrides
+NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=$((4 * cores)) RealMemory=$memory State=UNKNOWN
+DefMemPerCPU=1500
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
 # Jobs look for the configuration in its usual place: the executor takes SLURM_CONF from them.
@@ -49,6 +53,7 @@ stop() {
     # The call first: what waits for jobs of a SLURM that is gone waits for ever.
     [[ -z $call ]] || { kill "$call" 2>/dev/null && wait "$call" || true; }
     scancel --user=root 2>/dev/null || true
+    for _ in $(seq 20); do [[ -n $(squeue -h 2>/dev/null) ]] || break; sleep 1; done
     for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
     wait 2>/dev/null || true
     rm -f /etc/slurm/slurm.conf
@@ -69,7 +74,7 @@ for _ in $(seq 30); do sinfo -h -o %T 2>/dev/null | grep -q idle && break; sleep
 sinfo
 
 export PYTHONPATH=$source/tests/stress:$source
-"$python" - "$place/clone" <<'PY'
+[[ -d $place/clone ]] || "$python" - "$place/clone" <<'PY'
 import sys
 from pathlib import Path
 from miniature import make_clone
