@@ -276,3 +276,36 @@ def atomic(path: Path) -> Iterator[Path]:
             why = "cannot be written; the disk may be full"
             raise OSError(errno.EIO, why, str(path)) from error
         raise
+
+
+PARTIAL = re.compile(r"\..+\.(\d+)\.partial(\..+)?")
+"""Name of a file that a process (its number is in it) has not finished writing; see `atomic`."""
+
+
+def remove_unfinished(*folders: Path, stem: str = "") -> None:
+    """Remove what processes that are gone had begun to write below some folders.
+
+    Args:
+        stem: only what was to become a file of this name without its suffix. Folders in which
+            another machine may be writing should be swept for their own files alone: its
+            processes look as if they were gone.
+    """
+    for folder in folders:
+        for path in sorted(folder.rglob(f".{stem}*.partial*")) if folder.is_dir() else ():
+            found = PARTIAL.fullmatch(path.name)
+            if found and not is_alive(int(found[1])):
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process of this number is there, on this machine."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import subprocess
 import sys
 
 import h5py
@@ -12,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from cra_lib.cli import main
-from cra_lib.paths import atomic, clone_file, profile_path
+from cra_lib.paths import atomic, clone_file, profile_path, remove_unfinished
 from cra_lib.records import InputError
 from cra_lib.video.features import write_features
 
@@ -82,3 +84,17 @@ def test_outside_of_a_clone_commands_say_what_they_need(tmp_path, monkeypatch):
         profile_path("shapes", "quick")
     with pytest.raises(InputError, match="which the installed package does not carry .* CRA_ROOT"):
         clone_file("notebooks", "03_train.ipynb")
+
+
+def test_what_a_dead_process_left_unfinished_is_removed(tmp_path):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    names = [f".a.{gone.pid}.partial.mp4", f".a.{os.getpid()}.partial.mp4", ".a.partial.mp4",
+             f".b.{gone.pid}.partial.json", f".ab.{gone.pid}.partial"]  # fmt: skip
+    for name in names:
+        (tmp_path / name).write_text("half")
+    remove_unfinished(tmp_path, stem="a.")
+    assert not (tmp_path / names[0]).exists()
+    assert {path.name for path in tmp_path.iterdir()} == set(names[1:])
+    remove_unfinished(tmp_path, tmp_path / "absent")
+    assert {path.name for path in tmp_path.iterdir()} == set(names[1:3])

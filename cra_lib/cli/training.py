@@ -13,7 +13,7 @@ import typer
 
 from cra_lib.datasets import dataset_named
 from cra_lib.inference.settings import label_of, parse_settings
-from cra_lib.paths import DataFiles, ResultFiles, RunFiles
+from cra_lib.paths import DataFiles, ResultFiles, RunFiles, remove_unfinished
 from cra_lib.records import InputError
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def train(
     note_unused([work.config], overrides)
     from cra_lib.training import fit
 
+    if is_first_process():
+        remove_unfinished(work.run.root)
     try:
         with recorded(job_of("train", work)) if is_first_process() else nullcontext():
             fit(work.config, work.data, work.run, fresh=fresh)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cra_lib.data.machine import absent
-from cra_lib.paths import repository_root, require
+from cra_lib.paths import remove_unfinished, repository_root, require
 from cra_lib.records import InputError
 from cra_lib.reproduction import manifest
 from cra_lib.reproduction.executed_page import GRAMMARS, write_html
@@ -306,6 +306,7 @@ def _kept(out: Path) -> Iterator[Path]:
     """Like `paths.atomic`, but what was written is kept when the block fails: a failed notebook
     is the best description of its failure."""
     out.parent.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(out.parent, stem=f"{out.stem}.")
     partial = out.with_name(f".{out.stem}.{os.getpid()}.partial{out.suffix}")
     try:
         yield partial

@@ -6,7 +6,6 @@ import ctypes
 import fcntl
 import io
 import os
-import re
 import signal
 import sys
 import threading
@@ -15,10 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from cra_lib.paths import is_alive
 from cra_lib.records import InputError
 
-PARTIAL = re.compile(r"\..+\.(\d+)\.partial(\..+)?")
-"""Name of a file that a process (its number is in it) has not finished writing."""
 LEADER = "CRA_LEADER"
 """Environment variable: the process without which a job on this machine has no purpose."""
 WORKFLOW = "CRA_WORKFLOW"
@@ -46,7 +44,7 @@ def only_run(folder: Path) -> Iterator[None]:
         if not _try_lock(lock):
             lock.seek(0)
             owner = lock.read().strip()
-            if not owner.isdecimal() or _is_alive(int(owner)):
+            if not owner.isdecimal() or is_alive(int(owner)):
                 raise InputError(
                     f"Another run (process {owner or 'unknown'}) is at work in "
                     f"{folder.parent}; wait for it, or end it first."
@@ -70,16 +68,6 @@ def _try_lock(lock: io.TextIOWrapper) -> bool:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    return True
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
     return True
 
 
@@ -143,7 +131,7 @@ def killed_jobs(folder: Path) -> list[str]:
     for mark in running_jobs(folder):
         with suppress(OSError, ValueError):
             host, number, _ = mark.read_text(encoding="utf-8").split()
-            if host != os.uname().nodename or not _is_alive(int(number)):
+            if host != os.uname().nodename or not is_alive(int(number)):
                 names.append(mark.name)
     return names
 
@@ -155,7 +143,7 @@ def die_with_leader() -> None:
         return
 
     def watch() -> None:
-        while _is_alive(int(leader)):
+        while is_alive(int(leader)):
             time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -167,21 +155,3 @@ def killed_with_parent() -> None:
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
-
-
-def sweep(*folders: Path) -> None:
-    """Remove what processes that are gone had begun to write below some folders."""
-    for folder in folders:
-        for path in sorted(folder.rglob(".*.partial*")) if folder.is_dir() else ():
-            found = PARTIAL.fullmatch(path.name)
-            if found and not _is_alive(int(found[1])):
-                _remove(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        import shutil
-
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from cra_lib.paths import repository_root
+from cra_lib.paths import remove_unfinished, repository_root
 from cra_lib.records import InputError
 from cra_lib.reproduction.manifest import damaged_entries, read_manifest
 from cra_lib.reproduction.missing import listed, missing_inputs, unpack_annotation
@@ -34,7 +34,6 @@ from cra_lib.reproduction.processes import (
     killed_with_parent,
     lock_descriptor,
     only_run,
-    sweep,
 )
 from cra_lib.reproduction.products import refusal, set_aside
 from cra_lib.reproduction.progress import duration, expected_seconds
@@ -52,7 +51,7 @@ def run_plan(plan: Plan, say: Callable[[str], None] = print, *, dry_run: bool = 
     _check_executor(plan.executor)
     with only_run(plan.folder):
         plan_file = plan.save()
-        sweep(plan.results.root, plan.data.root)
+        remove_unfinished(plan.results.root, plan.data.root)
         wrong = plan.not_as_planned()
         again = [str(job.makes[0]) for job, _ in wrong]
         waiting = waiting_jobs(plan, plan_file, again)

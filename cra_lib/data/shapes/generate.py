@@ -33,7 +33,7 @@ from cra_lib.data.shapes.reference import Asked, reference_rows
 from cra_lib.data.shapes.render import SIZE, render_frames
 from cra_lib.data.shapes.world import FPS, World, draw_world
 from cra_lib.evaluator import annotations
-from cra_lib.paths import DataFiles
+from cra_lib.paths import DataFiles, remove_unfinished
 from cra_lib.records import InputError, Question
 from cra_lib.video.writing import write_video
 
@@ -133,6 +133,7 @@ def _checked_sizes(sizes: Mapping[str, int] | None) -> dict[str, int]:
 def _render(clips: Sequence[Clip], files: DataFiles, workers: int, progress: bool) -> None:
     """Encode what is missing. A sidecar of hashes tells a finished video of another setting."""
     marks_path = files.root / "videos" / "worlds.json"
+    remove_unfinished(marks_path.parent)
     wanted = {clip.video_id: _mark(clip.world) for clip in clips}
     marks = json.loads(marks_path.read_text()) if marks_path.exists() else {}
     todo = [
