@@ -209,7 +209,10 @@ def _checked_profile(dataset: str, profile: str) -> dict[str, Any]:
     for part in ("settings", "overrides"):
         check_sections(chosen.get(part), f"{path}, {part}")
     cost = chosen.get("cost") or {}
-    if not isinstance(cost, dict) or not all(map(is_finite_number, cost.values())):
+    if not isinstance(cost, dict) or not all(
+        is_finite_number(value) or (name == "measured" and isinstance(value, bool))
+        for name, value in cost.items()
+    ):
         raise InputError(f"{path}: cost should map stages to seconds, got {cost!r:.80}.")
     chosen["variants"] = [str(name) for name in chosen["variants"]]
     chosen["seeds"] = _numbers(",".join(map(str, chosen["seeds"])))

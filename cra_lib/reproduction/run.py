@@ -219,13 +219,23 @@ def explain_failure(plan: Plan, started: float, say: Callable[[str], None], stat
     if killed:
         return EXIT_CODES["kernel died"]
     log = plan.folder / "snakemake.log"
-    if status < 0:
-        name = signal.Signals(-status).name
-        say(f"The workflow was ended by {name}; a second call goes on where it was.")
-    else:
-        say(f"The workflow stopped: {_last_lines(log.read_text(encoding='utf-8'))}")
+    say(_without_a_word(plan, log, status))
     say(f"Its log: {log}")
     return 1
+
+
+def _without_a_word(plan: Plan, log: Path, status: int) -> str:
+    """Why a run stopped of which no notebook says so."""
+    if status < 0:
+        name = signal.Signals(-status).name
+        return f"The workflow was ended by {name}; a second call goes on where it was."
+    if plan.executor != "local":
+        folder = plan.folder / ".snakemake" / f"{plan.executor}_logs"
+        return (
+            "A job on the cluster ended without a word, as one does that the scheduler ends; a "
+            f"second call repeats what is missing. What the jobs said: {folder}"
+        )
+    return f"The workflow stopped: {_last_lines(log.read_text(encoding='utf-8'))}"
 
 
 def _last_lines(text: str, count: int = 8) -> str:

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -331,6 +332,19 @@ def test_exit_status_of_a_failed_notebook(state, status, tmp_path):
     said: list[str] = []
     assert explain_failure(plan, 4.0, said.append) == status
     assert "why" in said[0] and len(said) == 2
+
+
+@pytest.mark.parametrize(
+    ("executor", "status", "reason"),
+    [("local", 1, "no rule"), ("slurm", 1, "scheduler ends"), ("local", -9, "ended by SIGKILL")],
+)
+def test_a_run_that_stops_without_a_word_says_what_is_known(executor, status, reason, tmp_path):
+    plan = replace(make_plan(results=str(tmp_path), cores=1), executor=executor)
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    (plan.folder / "snakemake.log").write_text("Error: no rule\n")
+    said: list[str] = []
+    assert explain_failure(plan, 4.0, said.append, status) == 1
+    assert reason in said[0] and "snakemake.log" in said[1]
 
 
 @pytest.mark.parametrize(
