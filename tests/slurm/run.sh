@@ -105,11 +105,14 @@ call=""
 echo "first call: exit $status"
 [[ $status -ne 0 ]] || { echo "the cancelled job was not noticed" >&2; exit 1; }
 echo "--- the second call completes it"
-"${reproduce[@]}" --executor slurm
+"${reproduce[@]}" --executor slurm & call=$!
+wait "$call"
 mv results/shapes results/through-slurm
 echo "--- the same without SLURM"
 unset SNAKEMAKE_PROFILE
-"${reproduce[@]}"
+"${reproduce[@]}" & call=$!
+wait "$call"
+call=""
 for file in results/shapes/runs/*/seed*/predictions_test.jsonl; do
     cmp "$file" "${file/shapes/through-slurm}" && echo "same: $file"
 done
