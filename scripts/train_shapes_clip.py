@@ -28,8 +28,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from tokenizers.normalizers import Lowercase
+from tokenizers import pre_tokenizers
 from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 
 from cra_lib.data.shapes.captions import (
@@ -42,6 +41,7 @@ from cra_lib.data.shapes.captions import (
     render_shot,
     vocabulary,
 )
+from cra_lib.data.shapes.word_tokens import word_tokenizer
 from cra_lib.video.shapes_clip import FOLDER, TEXT_WIDTH, Towers, to_pixels, tokenize
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
@@ -65,17 +65,13 @@ def draw_frames(name: str, count: int, workers: int) -> tuple[np.ndarray, list[S
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a word, lower case, ``<s> words </s>``; unknown words are ``<unk>``."""
-    ids = {word: number for number, word in enumerate([*SPECIAL, *vocabulary()])}
-    tokenizer = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
-    tokenizer.normalizer = Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    ends = [("<s>", ids["<s>"]), ("</s>", ids["</s>"])]
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=ends
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
+    """``<s> words </s>``; unknown words are ``<unk>``."""
+    return word_tokenizer(
+        SPECIAL,
+        vocabulary(),
+        pre_tokenizers.Whitespace(),
+        gap=2,
+        max_length=62,
         bos_token="<s>",
         cls_token="<s>",
         eos_token="</s>",
@@ -83,8 +79,6 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
         pad_token="<pad>",
         unk_token="<unk>",
         mask_token="<mask>",
-        model_max_length=62,
-        model_input_names=["input_ids", "attention_mask"],
     )
 
 

@@ -22,12 +22,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from tokenizers.normalizers import Lowercase
+from tokenizers import pre_tokenizers
 from torch import Tensor
 from transformers import DebertaV2Config, PreTrainedTokenizerFast
 
 from cra_lib.data.shapes.stories import MOMENTS, Sentence, draw_sentence, draw_story, words
+from cra_lib.data.shapes.word_tokens import word_tokenizer
 from cra_lib.model.frozen_bilm.language_model import MaskedLanguageModel
 from cra_lib.model.frozen_bilm.loading import save_language_model, vocabulary_of, word_state
 from cra_lib.model.text import SHAPES_LM
@@ -42,24 +42,18 @@ TOLD = 4
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a word or sign, lower case; unknown words are ``[UNK]``."""
-    ids = {word: number for number, word in enumerate([*SPECIAL, *SIGNS, *words()])}
-    tokenizer = Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
-    tokenizer.normalizer = Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    ends = [("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])]
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=ends
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
+    """``[CLS] words [SEP]``; unknown words are ``[UNK]``."""
+    return word_tokenizer(
+        SPECIAL,
+        [*SIGNS, *words()],
+        pre_tokenizers.BertPreTokenizer(),
+        gap=1,
+        max_length=96,
         cls_token="[CLS]",
         sep_token="[SEP]",
         pad_token="[PAD]",
         unk_token="[UNK]",
         mask_token="[MASK]",
-        model_max_length=96,
-        model_input_names=["input_ids", "attention_mask"],
     )
 
 

@@ -161,7 +161,8 @@ class TrainConfig(Section):
     learning_rate: float = Field(1e-5, gt=0)
     """Peak learning rate."""
     text_learning_rate_factor: float = Field(1.0, gt=0)
-    """Learning rate of the pre-trained text encoder relative to the rest."""
+    """Learning rate of the pre-trained text encoder, or of what lies in a frozen language model and
+    the frames' projection to it, relative to the rest."""
     beta2: float = Field(0.999, gt=0, lt=1)
     """Adam's second decay rate."""
     amsgrad: bool = True
@@ -169,7 +170,8 @@ class TrainConfig(Section):
     schedule: Literal["cosine", "linear", "linear-released"] = "cosine"
     """Descent of the learning rate after the warm-up; "linear-released" sets it one step late."""
     start_from: str = ""
-    """Folder of a model whose trained weights to start from, where names and shapes agree."""
+    """Folder of a model whose trained weights to start from, where names and shapes agree, or
+    "shapes-lm": frames as that language model reads them, learnt on frames drawn for it."""
     gradient_checkpointing: bool = False
     """Frozen families: compute layers again in the backward pass instead of keeping them."""
     warmup_epochs: float = Field(1.0, ge=0)

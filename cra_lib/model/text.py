@@ -24,6 +24,8 @@ SHORT_NAMES = {
 
 SHAPES_LM = Path(__file__).with_name("frozen_bilm") / "shapes_lm"
 """The embedded dataset's masked language model."""
+SHAPES_LM_ALIGNED = SHAPES_LM / "aligned"
+"""What training on it starts from: frames that it can read (`scripts/align_shapes_lm.py`)."""
 
 Words = Float[Tensor, "N L D"]
 
@@ -106,8 +108,12 @@ class AttentionPooling(nn.Module):
         self.score = nn.Linear(width, 1)
 
     def forward(self, words: Words, keep: Keep) -> Texts:
+        return torch.einsum("nld,nl->nd", words, self.weights(words, keep))
+
+    def weights(self, words: Words, keep: Keep) -> Float[Tensor, "N L"]:
+        """How much each token counts."""
         scores = self.score(words).squeeze(-1).masked_fill(~keep, -torch.inf)
-        return torch.einsum("nld,nl->nd", words, scores.softmax(dim=-1).to(words.dtype))
+        return scores.softmax(dim=-1).to(words.dtype)
 
 
 class TextEncoder(nn.Module):

@@ -16,7 +16,7 @@ from cra_lib.evaluator.packaged import packaged_names, packaged_source, unpack_d
 from cra_lib.paths import DataFiles
 from cra_lib.reproduction.plan import Plan
 
-BUILT_IN = {"hashed", "shapes-clip", "rules", "pixels"}
+BUILT_IN = {"hashed", "shapes-clip", "shapes-lm", "rules", "pixels"}
 FRAMES = ("video_feature/", "videos/")
 """How the names of frame features and of videos begin."""
 
@@ -96,10 +96,11 @@ def _has_encoder(plan: Plan) -> bool:
 
 def _models(plan: Plan) -> set[str]:
     """Hub names of the pre-trained models that the plan's settings ask for."""
-    config = plan.config(*plan.runs[0])
-    wanted = {config.causal.node_encoder} - BUILT_IN
-    if plan.trained_runs:
-        wanted |= {config.model.text_encoder} - BUILT_IN
+    wanted = {plan.config(*plan.runs[0]).causal.node_encoder}
+    for config in (plan.config(*run) for run in plan.trained_runs):
+        model = config.model
+        wanted.add(model.language_model if model.is_frozen else model.text_encoder)
+    wanted -= BUILT_IN
     return {name for name in wanted if not Path(name).expanduser().is_dir()}
 
 

@@ -115,6 +115,19 @@ def profile_of(dataset: str, folders: Iterable[ResultFiles]) -> str:
     return next(iter(names), dataset_named(dataset).default_profile)
 
 
+APART = ("frozen",)
+"""Profiles that train other variants than a dataset's default one; their numbers lie apart."""
+
+
+def recorded_as(dataset: str, profile: str) -> str:
+    """Name of the file of recorded numbers below results/expected.
+
+    >>> recorded_as("shapes", "quick"), recorded_as("shapes", "frozen")
+    ('shapes', 'shapes-frozen')
+    """
+    return f"{dataset}-{profile}" if profile in APART else dataset
+
+
 def check_settings(dataset: str, profile: str, runs: Iterable[Run]) -> None:
     """Refuse runs that were not trained with the settings of a profile.
 

@@ -22,11 +22,15 @@ def frozen_step_losses(model: nn.Module, batch: Batch, objective: Objective) -> 
         logits = output.answer_logits[:, start : start + stage.rows.shape[1]].float()
         losses[stage.name] = (yes_no_loss(logits, stage.index) * batch.weights).mean()
         if objective.alignment != "none":
-            # As described the video side leaves out the mask's state, which the text side has too.
-            video = output.evidence if objective.alignment == "released" else output.grounded
+            # The language model's states of frames have read the words, and those of words the
+            # frames: from them a pair is told wherever the grounding looks. As described each side
+            # is its modality's own, before the language model.
+            sides = output.segment, output.wording
+            if objective.alignment == "released":
+                sides = output.evidence, output.query
             right = places, start + stage.index
             losses[f"alignment_{stage.name}"] = aligned_losses(
-                video[right], output.query[right], stage, batch, objective
+                *(side[right] for side in sides), stage, batch, objective
             )
         start += stage.rows.shape[1]
     return losses

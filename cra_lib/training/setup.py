@@ -25,7 +25,9 @@ from cra_lib.inference.fabric import DDPStrategy, Fabric
 from cra_lib.inference.predict import Evaluation, chunk_tokens, is_padded
 from cra_lib.model import build_model
 from cra_lib.model.base import GroundedModel
+from cra_lib.model.frozen_bilm import FrozenBiLM
 from cra_lib.model.saving import WEIGHTS
+from cra_lib.model.text import SHAPES_LM_ALIGNED
 from cra_lib.paths import DataFiles, require
 from cra_lib.records import InputError
 
@@ -177,7 +179,8 @@ def new_model(config: RunConfig, data: DataFiles) -> nn.Module:
         mask_sigma=config.span.sigma,
     )
     if config.train.start_from:
-        start_from(model, Path(config.train.start_from))
+        name = config.train.start_from
+        start_from(model, SHAPES_LM_ALIGNED if name == "shapes-lm" else Path(name).expanduser())
     if config.model.is_frozen:
         return _economical(model, config.train)
     if config.train.compile:
@@ -213,11 +216,14 @@ def _economical(model: nn.Module, train: TrainConfig) -> nn.Module:
 
 
 def new_optimizer(model: nn.Module, train: TrainConfig) -> torch.optim.Optimizer:
-    """Adam over what is trained; a fine-tuned text encoder may have a learning rate of its own."""
-    text = list(model.text.backbone.parameters()) if isinstance(model, GroundedModel) else []
+    """Adam over what is trained; the pre-trained part may have a learning rate of its own."""
+    pretrained = [model.text.backbone] if isinstance(model, GroundedModel) else []
+    if isinstance(model, FrozenBiLM):
+        pretrained = [model.language, model.frames]
+    text = [p for part in pretrained for p in part.parameters() if p.requires_grad]
     apart = {id(parameter) for parameter in text}
     rest = [p for p in model.parameters() if p.requires_grad and id(p) not in apart]
-    groups = [{"params": rest, "factor": 1.0}]
+    groups = [{"params": rest, "factor": 1.0}] if rest else []
     if text:
         groups.append({"params": text, "factor": train.text_learning_rate_factor})
     # The fused kernel unscales gradients itself, which leaves nothing to clip in 16-bit floats.

@@ -380,6 +380,10 @@ def test_all_that_is_missing_is_listed_at_once(tmp_path, monkeypatch):
         assert f"  {name}: missing" in text
     assert "nextoe/train.csv" not in text and "MB" in text
     assert "val.csv" not in text, "the annotation comes with the package"
+    assert "deberta" not in text
+    frozen = "\n".join(listed(missing_inputs(make_plan("nextgqa", profile="frozen", **words))))
+    assert "model microsoft/deberta-v2-xlarge: missing, 1.8 GB" in frozen
+    assert "model roberta-base" not in frozen
     own = make_plan("nextgqa", train_from="nextoe", **words)
     assert "  train.csv" not in "\n".join(listed(missing_inputs(own)))
     published = tmp_path / "nextgqa" / "CLIPL" / "CLIPL_I_val.h5"
@@ -424,6 +428,18 @@ def test_profiles_exist_for_every_dataset(repository):
     wanted = {f"{dataset}-{size}" for dataset in DATASETS for size in PROFILES}
     # What is made here has its frames, always.
     assert names == wanted - {f"shapes-{ANNOTATION}"}
+
+
+def test_a_model_is_trained_alike_in_every_profile_that_has_it(repository):
+    """The full profiles repeat the frozen ones' recipe: files without a way to share a part."""
+    folder = repository / "workflow" / "profiles"
+    for dataset in DATASETS:
+        full, frozen = (
+            yaml.safe_load((folder / f"{dataset}-{size}.yaml").read_text())
+            for size in ("paper", "frozen")
+        )
+        assert full["settings"]["frozen"] == frozen["settings"]["frozen"]
+        assert set(frozen["variants"]) <= set(full["variants"])
 
 
 def test_snakefile_stays_short(repository):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import DebertaV2Config, PreTrainedTokenizerFast
+from tokenizers.pre_tokenizers import BertPreTokenizer
 
+from cra_lib.data.shapes.word_tokens import word_tokenizer
 from cra_lib.inference.predict import load_evaluation, predict, predict_run
 from cra_lib.inference.session import VideoSession
 from cra_lib.model.frozen_bilm import FrozenBiLM, MaskedLanguageModel
@@ -26,39 +26,16 @@ def say_nothing(line):
 
 
 @pytest.fixture(scope="module")
-def language_folder(tmp_path_factory):
-    """A tiny masked language model with a tokenizer of letters and words."""
+def language_folder(tmp_path_factory, deberta_config):
+    """A tiny masked language model with a tokenizer of words."""
+    special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
     words = "question what can the video clip answer is it yes no subtitles red do why".split()
-    vocabulary = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]", *":?.'", *words]
-    vocabulary += ["Question", "Is", "Yes", "No", "Subtitles", "jumps", "Jumps", "waves", "Waves"]
-    ids = {word: number for number, word in enumerate(vocabulary)}
-    tokenizer = Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
-    )
-    names = {"cls": "[CLS]", "sep": "[SEP]", "pad": "[PAD]", "unk": "[UNK]", "mask": "[MASK]"}
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, **{f"{name}_token": token for name, token in names.items()}
-    )
-    config = DebertaV2Config(
-        vocab_size=len(ids),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=64,
-        position_buckets=8,
-        relative_attention=True,
-        position_biased_input=False,
-        pos_att_type=["p2c", "c2p"],
-        share_att_key=True,
-        norm_rel_ebd="layer_norm",
-        conv_kernel_size=3,
-        conv_act="gelu",
-        type_vocab_size=0,
-    )
+    names = ("pad", "cls", "sep", "unk", "mask")
+    roles = {f"{name}_token": token for name, token in zip(names, special, strict=True)}
+    words = [*":?.'", *words, "jumps", "waves"]
+    fast = word_tokenizer(special, words, BertPreTokenizer(), gap=1, max_length=64, **roles)
     torch.manual_seed(0)
+    config = deberta_config(words=len(fast), width=16, heads=2)
     model = MaskedLanguageModel(config, vocabulary_of(fast, "tiny"))
     folder = tmp_path_factory.mktemp("language")
     save_language_model(word_state(model), config, fast, folder)
@@ -83,7 +60,7 @@ def test_a_killed_training_goes_on_and_saves_what_was_trained(
     world, settings, language_folder, tmp_path
 ):
     """One unbroken run, and one with a second process from the checkpoint on: equal bytes."""
-    config = settings(epochs=2, gradient_checkpointing=True)
+    config = settings(epochs=2, batch_size=24, gradient_checkpointing=True)
     whole, broken = RunFiles(tmp_path / "whole"), RunFiles(tmp_path / "broken")
     fit(config, world.data, whole, log=say_nothing)
 
@@ -141,6 +118,9 @@ def test_only_what_is_trained_is_in_the_optimizer(world, settings):
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     assert held == {id(p) for p in model.parameters() if p.requires_grad}
     assert optimizer.defaults["betas"] == (0.9, 0.95)
+    pretrained = {id(p) for part in (model.language, model.frames) for p in part.parameters()}
+    slow = {id(p) for group in optimizer.param_groups[1:] for p in group["params"]}
+    assert slow == held & pretrained
 
 
 def test_a_session_answers_as_a_prediction_does(world, settings):
@@ -164,6 +144,8 @@ def test_training_starts_from_another_model(world, settings, tmp_path):
     assert torch.equal(started.frames.weight, model.frames.weight)
     with pytest.raises(InputError, match="start_from"):
         new_model(settings(start_from=str(tmp_path / "nothing")), world.data)
+    with pytest.raises(InputError, match="none of its weights fits"):
+        new_model(settings(start_from="shapes-lm"), world.data)
 
 
 def test_another_language_model_is_refused(world, settings, language_folder, tmp_path):

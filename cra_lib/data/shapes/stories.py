@@ -8,13 +8,14 @@ plain statements. Worlds come from a generator of their own, never from a datase
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from cra_lib.data.prompts import answer_prompt, asked, question_prompt, sentence_case
-from cra_lib.data.shapes.captions import NOTHING, PLACES, vocabulary
+from cra_lib.data.shapes.captions import NOTHING, PLACES, Shot, vocabulary
 from cra_lib.data.shapes.habits import NO_BIAS
 from cra_lib.data.shapes.questions import Item, ask
-from cra_lib.data.shapes.world import ACTIONS, WEATHER, World, draw_world
+from cra_lib.data.shapes.world import ACTIONS, WEATHER, Actor, Event, World, draw_world
 
 MOMENTS = 32
 KINDS = ("yes or no", "answer", "question", "statement", "which question")
@@ -54,14 +55,19 @@ def draw_story(rng: random.Random) -> Story:
 
 def caption_at(world: World, frame: int) -> str:
     """What can be seen at one moment: who does what, where, in which weather."""
-    event, weather = world.event_at(frame), world.weather_at(frame)
-    parts = [PLACES[world.scene]]
-    if event is None:
-        parts.insert(0, "nothing happens")
-    else:
-        name = world.actors[event.actor].name
-        parts.insert(0, f"the {name} {ACTIONS[event.action].present}")
-    return " ".join([*parts, *([] if weather is None else [WEATHER[weather]])])
+    return _told(world.scene, world.actors, world.event_at(frame), world.weather_at(frame))
+
+
+def caption_of(shot: Shot) -> str:
+    """The same of a single drawn frame."""
+    return _told(shot.scene, shot.actors, shot.event, shot.weather)
+
+
+def _told(scene: str, actors: Sequence[Actor], event: Event | None, weather: str | None) -> str:
+    happens = "nothing happens"
+    if event is not None:
+        happens = f"the {actors[event.actor].name} {ACTIONS[event.action].present}"
+    return " ".join([happens, PLACES[scene], *([] if weather is None else [WEATHER[weather]])])
 
 
 def draw_sentence(story: Story, others: Story, rng: random.Random) -> Sentence:

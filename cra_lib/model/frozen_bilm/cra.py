@@ -91,7 +91,12 @@ class FrozenCRA(FrozenBiLM):
         read = self.encode(features, tokens, keep, frame_keep)
         length = features.shape[1]
         frames, join = read.states[:, :length], partial(self.fuse_frames, read.mask_state)
-        query = self.back_door(self.fuse_words(read.mask_state, self.pool_words(read, length)))
+        word_weights = self.word_weights(read, length)
+        words, own_words = (
+            torch.einsum("nld,nl->nd", of[:, length:], word_weights)
+            for of in (read.states, read.inputs)
+        )
+        query = self.back_door(self.fuse_words(read.mask_state, words))
         raw_weights = self.grounder(frames, query)
         frame_weights = self.smoother(raw_weights)
         video = self.extra(frames, key_bias(read.keep[:, :length], frames))
@@ -99,15 +104,23 @@ class FrozenCRA(FrozenBiLM):
         evidence = join(grounded)
         state = self.front_door(evidence, video, join, onto=read.mask_state)
         return SequenceOutput(
-            self.answer(state), frame_weights, raw_weights, query, grounded, evidence
+            self.answer(state),
+            frame_weights,
+            raw_weights,
+            query,
+            grounded,
+            evidence,
+            segment=pool_frames(read.inputs[:, :length], frame_weights),
+            wording=own_words,
         )
 
-    def pool_words(self, read: Encoded, length: int) -> State:
-        """Words other than the mask to one vector."""
+    def word_weights(self, read: Encoded, length: int) -> Float[Tensor, "N L"]:
+        """How much each word counts; the mask does not."""
         words = read.states[:, length:]
         places = torch.arange(words.shape[1], device=words.device)
         others = places != (read.mask_place - length)[:, None]
-        return self.word_pooling(words, others if self.pools_padding else self.real(read, others))
+        counts = others if self.pools_padding else self.real(read, others)
+        return self.word_pooling.weights(words, counts)
 
     def real(self, read: Encoded, others: Bool[Tensor, "N L"]) -> Bool[Tensor, "N L"]:
         """Words that are neither the mask nor padding."""

@@ -35,11 +35,15 @@ class SequenceOutput(NamedTuple):
     raw_weights: Weights | None
     """The same before smoothing."""
     query: State | None = None
-    """What grounding listens to, and the text side of the alignment."""
+    """What grounding listens to, and the text side of the alignment as released."""
     grounded: State | None = None
     """The grounded segment, without the state at the mask."""
     evidence: State | None = None
     """The grounded segment joined with the state at the mask."""
+    segment: State | None = None
+    """The grounded segment of the frames alone, before any text: one side of the alignment."""
+    wording: State | None = None
+    """The words alone, before any frame, each as much as it is attended to: the other side."""
     gaussian: Float[Tensor, "N 2"] | None = None
     """Centre and width as fractions of the video, where the model predicts a Gaussian."""
 
@@ -54,6 +58,8 @@ class Encoded(NamedTuple):
 
     mask_state: State
     """State at the mask, phi."""
+    inputs: Sequence
+    """Frames and words before it: neither has seen the other."""
     states: Sequence
     keep: SequenceKeep
     mask_place: Int[Tensor, "N"]
@@ -130,7 +136,7 @@ class FrozenBiLM(Pretrained):
         )
         rows = torch.arange(len(tokens), device=tokens.device)
         seen = None if attention is None else attention[:, :length]
-        return Encoded(states[rows, place], states, whole, place, seen)
+        return Encoded(states[rows, place], inputs, states, whole, place, seen)
 
     def answer(self, state: State) -> Float[Tensor, "N A"]:
         """Logits of Yes and No from a state at the mask."""

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import DebertaV2Config
 
 from cra_lib.config import run_config
 from cra_lib.model import build_model
@@ -15,44 +14,6 @@ from cra_lib.model.frozen_bilm import MaskedLanguageModel, Vocabulary
 from cra_lib.released.names import FROZEN_GAUSSIAN_NAMES, FROZEN_NAMES, from_released
 
 MANIFEST = "frozenbilm/fbilm_s48_manifest.json"
-
-
-def language_model(
-    *, width=48, heads=4, layers=2, inner=64, words=120, positions=64, buckets=8, answers=(7, 9)
-) -> MaskedLanguageModel:
-    """A DeBERTa-v2 with the settings of the large one; its mask is the last word."""
-    config = DebertaV2Config(
-        vocab_size=words,
-        hidden_size=width,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        intermediate_size=inner,
-        max_position_embeddings=positions,
-        position_buckets=buckets,
-        relative_attention=True,
-        position_biased_input=False,
-        pos_att_type=["p2c", "c2p"],
-        share_att_key=True,
-        norm_rel_ebd="layer_norm",
-        conv_kernel_size=3,
-        conv_act="gelu",
-        type_vocab_size=0,
-        layer_norm_eps=1e-7,
-    )
-    return MaskedLanguageModel(config, Vocabulary(words - 1, answers))
-
-
-def build(variant: str, *, seed: int = 0, language=None, **settings):
-    """A tiny model of a frozen variant, features 20 wide, in evaluation mode."""
-    torch.manual_seed(seed)
-    config = run_config("shapes", variant, overrides={"model": {"inner_width": 24, **settings}})
-    return build_model(
-        config.model,
-        visual=torch.randn(10, 20),
-        graphs=torch.randn(6, 8, 16),
-        backbone=language or language_model(),
-        feature_width=20,
-    ).eval()
 
 
 def prompts(count: int = 4, length: int = 14, seed: int = 1, shortest: int = 6):
@@ -67,8 +28,26 @@ def prompts(count: int = 4, length: int = 14, seed: int = 1, shortest: int = 6):
 
 
 @pytest.fixture(scope="session")
-def frozen():
+def frozen(deberta_config):
     """`build`, `language_model` and `prompts` of tiny models."""
+
+    def language_model(*, words=120, answers=(7, 9), **sizes) -> MaskedLanguageModel:
+        """A DeBERTa-v2 with the settings of the large one; its mask is the last word."""
+        config = deberta_config(words=words, **{"width": 48, "heads": 4, "inner": 64, **sizes})
+        return MaskedLanguageModel(config, Vocabulary(words - 1, answers))
+
+    def build(variant: str, *, seed: int = 0, language=None, **settings):
+        """A tiny model of a frozen variant, features 20 wide, in evaluation mode."""
+        torch.manual_seed(seed)
+        config = run_config("shapes", variant, overrides={"model": {"inner_width": 24, **settings}})
+        return build_model(
+            config.model,
+            visual=torch.randn(10, 20),
+            graphs=torch.randn(6, 8, 16),
+            backbone=language or language_model(),
+            feature_width=20,
+        ).eval()
+
     return SimpleNamespace(build=build, language_model=language_model, prompts=prompts)
 
 
@@ -82,7 +61,7 @@ RELEASED = {
 
 
 @pytest.fixture(scope="session")
-def released(golden):
+def released(golden, frozen):
     """Builds a model with the recorded weights: kind -> model in float64, evaluation mode."""
 
     def make(kind: str, dtype: torch.dtype = torch.float64):
@@ -93,7 +72,7 @@ def released(golden):
         state = {n: golden.tensor(f"s48_{tag}/{n}", entry) for n, entry in entries.items()}
         ours, rest = from_released(state, table)
         assert not rest
-        model = build(variant, **settings)
+        model = frozen.build(variant, **settings)
         own = model.state_dict()
         rows = ours["language.deberta.embeddings.word_embeddings.weight"][[7, 9]]
         given = {**ours, "answers.weight": rows, "answers.bias": torch.zeros(2)}

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cra_lib.config.variants import FROZEN
+from cra_lib.datasets import dataset_named
 from cra_lib.model.frozen_bilm.candidates import read_candidates
 from cra_lib.model.losses import yes_no_loss
 from cra_lib.model.parameters import paper_sized, step_cost
@@ -153,6 +154,25 @@ def test_parameters_at_the_size_of_the_paper(variant, trained, total):
     counts = count_parameters(paper_sized(variant))
     assert counts["trained"] == trained
     assert total is None or counts["total"] == total
+
+
+def test_the_size_of_the_weights_is_that_of_two_bytes_a_parameter():
+    language = paper_sized("frozen-post-hoc").language
+    bare = sum(p.numel() for name, p in language.named_parameters() if ".adapter." not in name)
+    assert dataset_named("nextgqa").optional_models == {"microsoft/deberta-v2-xlarge": 2 * bare}
+
+
+def test_the_aligned_sides_have_not_seen_each_other(frozen):
+    """The words' side is made of word embeddings, the frames' side of projected frames."""
+    model = frozen.build("frozen-cra")
+    features, tokens, keep = frozen.prompts()
+    is_word = keep & (tokens != model.language.vocabulary.mask)
+    output = model(features, tokens.masked_fill(is_word, 15), keep)
+    embedding = model.language.words[15].expand_as(output.wording)
+    torch.testing.assert_close(output.wording, embedding)
+    assert not torch.allclose(output.query[0], output.query[1])
+    segment = torch.einsum("nt,ntd->nd", output.frame_weights, model.frames(features))
+    torch.testing.assert_close(output.segment, segment)
 
 
 def test_checkpointing_keeps_less_and_changes_nothing(frozen):

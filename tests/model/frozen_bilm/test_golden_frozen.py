@@ -106,7 +106,7 @@ def test_the_gaussian_passes(golden, released):
 def test_the_parts_of_cra(golden, released):
     model, arrays = released("cra"), golden.recorded("frozenbilm/fbilm_s48_cra.npz")
     seen = {}
-    model.word_pooling.register_forward_hook(lambda m, a, out: seen.update(text_pooled=out))
+    model.fuse_words.register_forward_hook(lambda m, a, out: seen.update(text_pooled=a[1]))
     model.extra.register_forward_hook(lambda m, a, out: seen.update(extra_layer=out))
     model.front_door.norm.register_forward_hook(
         lambda m, a, out: seen.update(mask_state_final=out, added=a[0])

@@ -7,17 +7,18 @@ import random
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
 from cra_lib.data.shapes.stories import MOMENTS, draw_sentence, draw_story
 from cra_lib.model.frozen_bilm.loading import load_language_model
-from cra_lib.model.text import SHAPES_LM, load_tokenizer
+from cra_lib.model.text import SHAPES_LM, SHAPES_LM_ALIGNED, load_tokenizer
 
-SCRIPT = Path(__file__).parents[3] / "scripts" / "train_shapes_lm.py"
+SCRIPTS = Path(__file__).parents[3] / "scripts"
 
 
-def script():
-    """The training script as a module."""
-    spec = importlib.util.spec_from_file_location("train_shapes_lm", SCRIPT)
+def script(name: str = "train_shapes_lm"):
+    """A training script as a module."""
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -30,6 +31,30 @@ def test_the_card_describes_the_weights():
         assert hashlib.sha256((SHAPES_LM / name).read_bytes()).hexdigest() == digest, name
     model = load_language_model("shapes-lm")
     assert sum(p.numel() for p in model.parameters()) == card["parameters"]
+    start = json.loads((SHAPES_LM_ALIGNED / "card.json").read_text())
+    assert start["language_model_sha256"] == card["sha256"]["model.safetensors"]
+    weights = (SHAPES_LM_ALIGNED / "model.safetensors").read_bytes()
+    assert hashlib.sha256(weights).hexdigest() == start["sha256"]["model.safetensors"]
+
+
+def test_it_can_read_frames_that_nobody_fitted(monkeypatch):
+    align = script("align_shapes_lm")
+    monkeypatch.setattr(align, "BATCH", 60)
+    features, captions = align.draw_features("others", 60)
+    model, tokenizer = load_language_model("shapes-lm"), load_tokenizer("shapes-lm")
+    start = load_file(SHAPES_LM_ALIGNED / "model.safetensors")
+    said = features @ start["frames.weight"].T + start["frames.bias"]
+    scores = align.test(said, align.word_means(model, tokenizer, captions), captions)
+    assert scores["variance_explained_percent"] > 80
+    assert scores["own_caption_nearest_percent"] > 85
+
+
+def test_the_tokenizer_is_the_one_that_its_script_makes():
+    made, kept = script().make_tokenizer(), load_tokenizer("shapes-lm")
+    assert made.get_vocab() == kept.get_vocab()
+    text = "Question: what did the red circle do? Is it 'Jump up'? [MASK]. Subtitles:"
+    assert made(text)["input_ids"] == kept(text)["input_ids"]
+    assert made(text, text)["input_ids"] == kept(text, text)["input_ids"]
 
 
 def test_it_finds_hidden_words_in_stories_that_it_never_read():
