@@ -83,7 +83,7 @@ def profiles(root: Path, repository: Path) -> None:
         (["--set", "model.width=.inf"], "'model.width'"),
         (["--set", "train.epochs=!!python/object:os.system x"], "not a YAML value"),
         (["--set", "train"], "section.name=value"),
-        (["--profile", "../../etc/passwd"], "No profile"),
+        (["--profile", "../../etc/passwd"], "Unknown profile"),
         (["--max-steps", "0"], "'train.max_steps'"),
     ],
 )  # fmt: skip

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cra_lib.config import RunConfig
 from cra_lib.paths import DataFiles, data_files, result_files
 from cra_lib.records import InputError
+
+if TYPE_CHECKING:
+    from cra_lib.config import RunConfig
 
 Dataset = Annotated[str, typer.Argument(help="shapes, nextgqa or star.")]
 Workers = Annotated[int, typer.Option(min=1, help="Threads; the centres do not depend on it.")]

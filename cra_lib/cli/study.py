@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cra_lib.config import check_variant
 from cra_lib.paths import DataFiles, clone_file, data_files, result_files
 from cra_lib.records import InputError
 
@@ -55,6 +54,8 @@ def bias(
 
     study = read_study(study_file)
     if variants:
+        from cra_lib.config import check_variant
+
         names = variants.replace(",", " ").split()
         study = study._replace(variants=tuple(map(check_variant, names)))
     if seeds:

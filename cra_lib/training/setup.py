@@ -154,7 +154,7 @@ def _confounders(config: RunConfig, data: DataFiles, kind: str) -> np.ndarray:
     if len(centres) != number:
         raise InputError(
             f"{path} holds {len(centres)} centres and causal.num_confounders is {number}; run "
-            f"cra confounders sample {config.dataset} --num-confounders {number} first."
+            f"`cra confounders sample {config.dataset} --num-confounders {number}` first."
         )
     return centres
 

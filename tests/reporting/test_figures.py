@@ -13,9 +13,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from cra_lib.evaluator.annotations import read_questions, read_truths
+from cra_lib.evaluator.metrics import HEADLINE
 from cra_lib.paths import ResultFiles
 from cra_lib.records import Span
 from cra_lib.reporting import figures, tables
+from cra_lib.reporting.figures.blind import BLIND_ROWS, GROUNDING
 from cra_lib.reporting.figures.catalogue import FIGURES, SECTIONS, TABLES
 from cra_lib.reporting.looks import CYCLE, LOOKS, in_order, look
 
@@ -88,7 +90,25 @@ def one_of_each(made_up, reports, scores) -> dict[str, Figure]:
             case.frames, case.times, [Span(5.0, 9.0)], 16.0, questions[0]
         ),
         "examples": figures.answer_strips([case, case]),
+        "confounder_scores": figures.confounder_scores(over_k()),
+        "blind_val": figures.blind_points(blind_rows()),
+        "blind_test": figures.blind_points(blind_rows()),
     }
+
+
+def over_k() -> pd.DataFrame:
+    """Scores of CRA with three sizes of the dictionaries."""
+    rows = [(size, metric, 50.0 + size / 8) for size in (16, 32, 64) for metric in HEADLINE]
+    table = pd.DataFrame(rows, columns=["K", "metric", "value"])
+    return table.assign(low=table["value"] - 2, high=table["value"] + 2, seeds=2)
+
+
+def blind_rows() -> pd.DataFrame:
+    """What constant intervals score, and one published method."""
+    rows = [(name, "none", metric, 20.0) for name in BLIND_ROWS for metric in GROUNDING]
+    rows += [("CRA", "weak", metric, 25.0) for metric in GROUNDING]
+    table = pd.DataFrame(rows, columns=["method", "supervision", "metric", "value"])
+    return table.assign(low=table["value"] - 1, high=table["value"] + 1)
 
 
 @pytest.fixture(scope="module")

@@ -143,7 +143,7 @@ def test_the_command_line_trains_predicts_and_scores(world, tmp_path):
     import yaml
 
     settings = world.config().model_dump(mode="json")
-    sections = {name: settings[name] for name in ("data", "model", "train")}
+    sections = {name: settings[name] for name in ("data", "causal", "model", "train")}
     profile = tmp_path / "tiny.yaml"
     profile.write_text(yaml.safe_dump({"settings": sections}))
     options = ["--profile", str(profile), "--data", str(world.data.root.parent)]

@@ -66,7 +66,7 @@ def _stage_loss(model, batch, rows, index, text_ids) -> torch.Tensor:
 def _written_out(config, data) -> dict[str, torch.Tensor]:
     """Weights after STEPS steps of AMSGrad under warm-up and cosine."""
     split = load_split(config, data, "train", load_tokenizer(config.model.text_encoder))
-    batches = setup.training_batches(config, split, _OneProcess)
+    batches = setup.training_batches(config, data, split, _OneProcess)
     model, train = setup.new_model(config, data).train(), config.train
     memory = {name: [torch.zeros_like(p) for _ in range(3)] for name, p in model.named_parameters()}
     per_epoch = len(batches)

@@ -100,9 +100,9 @@ def say_confounders(scores: pd.DataFrame, dataset: str) -> str:
     """What `reading.scores_by_confounders` shows, or what to run to see it."""
     if scores.empty:
         return (
-            "Scores against K: not run. For each K, such as 16: cra confounders sample "
-            f"{dataset} --num-confounders 16, then cra train {dataset} --set "
-            "causal.num_confounders=16; run this notebook again after it."
+            "Scores against K: not run. For each K, such as 16: `cra confounders sample "
+            f"{dataset} --num-confounders 16`, then `cra train {dataset} --set "
+            "causal.num_confounders=16`; run this notebook again after it."
         )
     sizes = ", ".join(map(str, sorted(scores["K"].unique())))
     seeds = int(scores["seeds"].min())
