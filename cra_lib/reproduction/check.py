@@ -19,7 +19,13 @@ from cra_lib.datasets import dataset_named
 from cra_lib.evaluator import leaderboard
 from cra_lib.paths import ResultFiles, profile_path
 from cra_lib.records import InputError
-from cra_lib.reproduction.expected import Expected, Key, check_questions, read_expected
+from cra_lib.reproduction.expected import (
+    Expected,
+    Key,
+    asked_in,
+    check_questions,
+    read_expected,
+)
 from cra_lib.reproduction.obtained import CHECKED, Run, check_settings, profile_of, read_runs
 from cra_lib.reproduction.verdicts import POWER, Spread, prediction_interval, smallest_drop
 
@@ -135,7 +141,7 @@ def refuse_other_profiles(
             )
         check_settings(expected.dataset, expected.profile, runs)
     for run in runs:
-        check_questions(run, expected.questions.get(run.split, 0))
+        check_questions(run, expected.questions.get(asked_in(run.variant, run.split), 0))
 
 
 def compare_with(expected: Expected, runs: Sequence[Run]) -> list[Cell]:

@@ -3,7 +3,7 @@
 Written by ``cra check --record`` from real runs, one cell and one run a line::
 
     {"format": 2, "dataset": "shapes", "profile": "quick",
-     "questions": {"test": 358, ...},
+     "questions": {"test": 358, "test@data.bias=0.95": 358, ...},
      "provenance": {"avx2": {"seeds": [...], "commit": {...}, "device": {...}, "versions": {...}}},
      "cells": [{"variant": "cra", "split": "test", "metric": "Acc@QA", "rule": "post-hoc",
                 "values": {"avx2": {"2024": 87.15, ...}, "avx512": {...}},
@@ -56,7 +56,7 @@ class Expected:
     cells: dict[Key, Values] = field(default_factory=dict)
     intervals: dict[Key, list[float] | None] = field(default_factory=dict)
     questions: dict[str, int] = field(default_factory=dict)
-    """Split -> questions."""
+    """Split, as `asked_in` names it, -> questions."""
     predictions: dict[tuple[str, int, str, str], str] = field(default_factory=dict)
     """Variant, seed, split, instruction set -> SHA-256 of the predictions file."""
     provenance: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -77,7 +77,8 @@ class Expected:
     def spread(self, key: Key) -> Spread:
         """Mean, standard deviation and worth of a cell's recorded values."""
         values = [value for *_, value in self.flat(key)]
-        return spread(values, self.worth(key.variant), self.questions.get(key.split, 0))
+        asked = self.questions.get(asked_in(key.variant, key.split), 0)
+        return spread(values, self.worth(key.variant), asked)
 
     def worth(self, variant: str) -> float:
         """Independent runs that the variant's recorded runs are worth, all cells together."""
@@ -96,6 +97,16 @@ class Expected:
         }
 
 
+def asked_in(variant: str, split: str) -> str:
+    """A split's name among the recorded counts: a run with other data has splits of its own.
+
+    >>> asked_in("cra", "test"), asked_in("cra@data.bias=0.95", "test")
+    ('test', 'test@data.bias=0.95')
+    """
+    changes = variant.partition("@")[2].split(",")
+    return "@".join([split, *(change for change in changes if change.startswith("data."))])
+
+
 def add_runs(expected: Expected, runs: Iterable[Run]) -> None:
     """Add recorded values, or replace those of the same variant, seed and instruction set.
 
@@ -108,7 +119,7 @@ def add_runs(expected: Expected, runs: Iterable[Run]) -> None:
                 f"{run.files.runtime}: no instruction_set, so these numbers cannot be recorded; "
                 "train the run again (`cra sweep`)."
             )
-        known = expected.questions.setdefault(run.split, run.questions)
+        known = expected.questions.setdefault(asked_in(run.variant, run.split), run.questions)
         check_questions(run, known)
         for metric, value in run.values.items():
             values = expected.cells.setdefault(Key(run.variant, run.split, metric, run.rule), {})
