@@ -13,7 +13,8 @@ Written by ``cra check --record`` from real runs, one cell and one run a line::
      "claims": {"eci-no-effect": {...}, ...}}
 
 Values are percentages. ``interval`` is the 95 % interval of the mean over seeds and videos together
-(null where the recorded runs were not all at hand), ``predictions`` and ``claims`` may be empty.
+(of the runs that were at hand together when it was last computed; else null), ``predictions`` and
+``claims`` may be empty.
 """
 
 from __future__ import annotations

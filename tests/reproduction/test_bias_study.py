@@ -89,6 +89,9 @@ def test_reliance_and_its_differences(tmp_path):
     frame = tables.reliance_frame(rows)
     assert set(tables.reliance_texts(frame).columns) == {0.5, 0.95}
     assert "n = 3" in tables.difference_texts([strong]).to_string()
+    found = [{"seed": s, "dictionary": "visual", "entries": 64, "purity": 40 + s} for s in (1, 2)]
+    assert tables.alignment_means(found).loc["visual"].to_dict() == {
+        "entries": 64, "purity": 41.5, "seeds": 2}  # fmt: skip
     figure = reliance_by_strength(frame, {"blind": {0.5: 10.0, 0.95: 30.0}})
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["CRA", "CRA without ECI"]

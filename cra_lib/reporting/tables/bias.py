@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -49,6 +49,16 @@ def difference_texts(rows: Iterable[tuple[str, float, Outcome]]) -> pd.DataFrame
     if table.empty:
         return table
     return table.pivot(index="method", columns="strength", values="text").fillna("not run")
+
+
+def alignment_means(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+    """Means over seeds of what `inference.selection.alignment` finds, a row for each dictionary.
+
+    Args:
+        rows: with a "seed" each.
+    """
+    found = pd.DataFrame(rows).groupby("dictionary")
+    return found.mean().drop(columns="seed").round(1).assign(seeds=found["seed"].nunique())
 
 
 def answerer_falls(data: DataFiles, strengths: Sequence[float]) -> dict[str, dict[float, float]]:
