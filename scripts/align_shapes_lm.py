@@ -12,9 +12,6 @@ drawn for it (`cra_lib.data.shapes.captions`), never taken from the dataset's vi
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-import platform
 import random
 import time
 from pathlib import Path
@@ -26,10 +23,12 @@ from torch import Tensor
 
 from cra_lib.data.shapes.captions import Shot, draw_shot, render_shot
 from cra_lib.data.shapes.stories import caption_of
+from cra_lib.data.shapes.training_card import write_training_card
 from cra_lib.model.frozen_bilm.language_model import MaskedLanguageModel
 from cra_lib.model.frozen_bilm.loading import WEIGHT_FILES, load_language_model
 from cra_lib.model.text import SHAPES_LM, load_tokenizer
 from cra_lib.model.text import SHAPES_LM_ALIGNED as FOLDER
+from cra_lib.paths import sha256
 from cra_lib.video.shapes_clip import encode_images, load_image_tower
 
 BATCH = 250
@@ -93,18 +92,16 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / WEIGHT_FILES[0]
     save_file({"frames.weight": weight, "frames.bias": bias}, path, metadata={"format": "pt"})
-    words = SHAPES_LM / WEIGHT_FILES[0]
-    card = {
-        "script": "scripts/align_shapes_lm.py",
-        "settings": {name: value for name, value in vars(args).items() if name != "out"},
-        "parameters": weight.numel() + bias.numel(),
+    write_training_card(
+        args.out,
+        "scripts/align_shapes_lm.py",
+        vars(args),
+        [path.name],
+        parameters=weight.numel() + bias.numel(),
         **scores,
-        "seconds": round(time.perf_counter() - start),
-        "versions": {"torch": str(torch.__version__), "python": platform.python_version()},
-        "language_model_sha256": hashlib.sha256(words.read_bytes()).hexdigest(),
-        "sha256": {path.name: hashlib.sha256(path.read_bytes()).hexdigest()},
-    }
-    (args.out / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+        seconds=round(time.perf_counter() - start),
+        language_model_sha256=sha256(SHAPES_LM / WEIGHT_FILES[0]),
+    )
     print(scores)
 
 

@@ -10,7 +10,6 @@ one's files. The model must have been scored on the test split.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -29,7 +28,7 @@ from cra_lib.inference.session import VideoSession
 from cra_lib.model.base import GroundedModel
 from cra_lib.model.saving import CARD, CONFIG, FAMILIAR, KNOWN, SHIPPED, WEIGHTS, count_parameters
 from cra_lib.model.text import load_tokenizer
-from cra_lib.paths import DataFiles, RunFiles, atomic, require
+from cra_lib.paths import DataFiles, RunFiles, atomic, require, sha256
 from cra_lib.records import InputError, Question, read_predictions
 
 LARGEST = 3_000_000
@@ -138,10 +137,7 @@ def card_text(
         config.train,
         (WEIGHTS, CONFIG, KNOWN, FAMILIAR, *(f"{SAMPLES}/{f}" for f in samples)),
     )
-    hashes = "\n".join(
-        f"| {file} | `{hashlib.sha256((folder / file).read_bytes()).hexdigest()}` |"
-        for file in files
-    )
+    hashes = "\n".join(f"| {file} | `{sha256(folder / file)}` |" for file in files)
     return f"""\
 This model is good for one little world only: the rendered videos of `shapes`, and its words.
 

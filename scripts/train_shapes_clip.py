@@ -16,9 +16,6 @@ nearest to the text of its own label.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-import platform
 import random
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -41,6 +38,7 @@ from cra_lib.data.shapes.captions import (
     render_shot,
     vocabulary,
 )
+from cra_lib.data.shapes.training_card import write_training_card
 from cra_lib.data.shapes.word_tokens import word_tokenizer
 from cra_lib.video.shapes_clip import FOLDER, TEXT_WIDTH, Towers, to_pixels, tokenize
 
@@ -174,20 +172,19 @@ def save(towers: Towers, tokenizer, scores: dict, args, seconds: float, folder: 
     }
     save_file(state, folder / "towers.safetensors")
     files = ("towers.safetensors", "text/model.safetensors", "text/tokenizer.json")
-    card = {
-        "script": "scripts/train_shapes_clip.py",
-        "settings": {name: value for name, value in vars(args).items() if name != "out"},
-        "parameters": {
+    write_training_card(
+        folder,
+        "scripts/train_shapes_clip.py",
+        vars(args),
+        files,
+        parameters={
             "image": sum(p.numel() for p in towers.image.parameters()),
             "text": sum(p.numel() for p in towers.text.parameters()),
         },
-        "zero_shot_percent": scores,
-        "zero_shot_labels": {topic: len(labels(topic)) for topic in TOPICS},
-        "training_seconds": round(seconds),
-        "versions": {"torch": str(torch.__version__), "python": platform.python_version()},
-        "sha256": {f: hashlib.sha256((folder / f).read_bytes()).hexdigest() for f in files},
-    }
-    (folder / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+        zero_shot_percent=scores,
+        zero_shot_labels={topic: len(labels(topic)) for topic in TOPICS},
+        training_seconds=round(seconds),
+    )
 
 
 def main() -> None:

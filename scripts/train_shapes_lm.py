@@ -12,9 +12,6 @@ stories are drawn for it; no question, video or frame of the dataset is among th
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-import platform
 import random
 import time
 from collections import defaultdict
@@ -27,9 +24,11 @@ from torch import Tensor
 from transformers import DebertaV2Config, PreTrainedTokenizerFast
 
 from cra_lib.data.shapes.stories import MOMENTS, Sentence, draw_sentence, draw_story, words
+from cra_lib.data.shapes.training_card import write_training_card
 from cra_lib.data.shapes.word_tokens import word_tokenizer
 from cra_lib.model.frozen_bilm.language_model import MaskedLanguageModel
 from cra_lib.model.frozen_bilm.loading import save_language_model, vocabulary_of, word_state
+from cra_lib.model.parameters import DEBERTA_V2
 from cra_lib.model.text import SHAPES_LM
 
 SPECIAL = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
@@ -67,15 +66,7 @@ def make_model(tokenizer: PreTrainedTokenizerFast, args: argparse.Namespace) -> 
         intermediate_size=4 * args.width,
         max_position_embeddings=96,
         position_buckets=32,
-        relative_attention=True,
-        position_biased_input=False,
-        pos_att_type=["p2c", "c2p"],
-        share_att_key=True,
-        norm_rel_ebd="layer_norm",
-        conv_kernel_size=3,
-        conv_act="gelu",
-        type_vocab_size=0,
-        layer_norm_eps=1e-7,
+        **DEBERTA_V2,
         initializer_range=0.08,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
@@ -208,17 +199,16 @@ def save(model, tokenizer, scores: dict, args, step: int, seconds: float) -> Non
     half = {name: value.half() for name, value in word_state(model).items()}
     save_language_model(half, model.config, tokenizer, folder)
     files = ("model.safetensors", "tokenizer.json", "config.json")
-    card = {
-        "script": "scripts/train_shapes_lm.py",
-        "settings": {name: value for name, value in vars(args).items() if name != "out"},
-        "steps_done": step,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "found_percent": scores,
-        "training_seconds": round(seconds),
-        "versions": {"torch": str(torch.__version__), "python": platform.python_version()},
-        "sha256": {f: hashlib.sha256((folder / f).read_bytes()).hexdigest() for f in files},
-    }
-    (folder / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+    write_training_card(
+        folder,
+        "scripts/train_shapes_lm.py",
+        vars(args),
+        files,
+        steps_done=step,
+        parameters=sum(p.numel() for p in model.parameters()),
+        found_percent=scores,
+        training_seconds=round(seconds),
+    )
 
 
 def main() -> None:

@@ -71,6 +71,8 @@ def deberta_config() -> Callable:
     """Makes configurations of tiny DeBERTa-v2 with the settings of the large one."""
     from transformers import DebertaV2Config
 
+    from cra_lib.model.parameters import DEBERTA_V2
+
     def make(*, words: int, width: int, heads: int, layers: int = 2, inner: int = 16, **more):
         return DebertaV2Config(
             vocab_size=words,
@@ -79,15 +81,7 @@ def deberta_config() -> Callable:
             num_attention_heads=heads,
             intermediate_size=inner,
             **{"max_position_embeddings": 64, "position_buckets": 8, **more},
-            relative_attention=True,
-            position_biased_input=False,
-            pos_att_type=["p2c", "c2p"],
-            share_att_key=True,
-            norm_rel_ebd="layer_norm",
-            conv_kernel_size=3,
-            conv_act="gelu",
-            type_vocab_size=0,
-            layer_norm_eps=1e-7,
+            **DEBERTA_V2,
         )
 
     return make

@@ -202,7 +202,9 @@ class _Search:
         """Nearest centre and squared distance of each row."""
         offset = np.square(self.centres).sum(axis=1)
         pieces = [block[start : start + PIECE] for start in range(0, len(block), PIECE)]
-        found = list(self._pool.map(lambda piece: _nearest(piece, self.centres, offset), pieces))
+        found = list(
+            self._pool.map(lambda piece: nearest_centres(piece, self.centres, offset), pieces)
+        )
         labels, distances = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return _Batch(block, labels, distances)
 
@@ -269,8 +271,14 @@ class _Far:
         self._rows, self._distances = rows[order], distances[order]
 
 
-def _nearest(piece: np.ndarray, centres: np.ndarray, offset: np.ndarray):
-    """Nearest centre int32 [m] and squared distance float32 [m] of a piece of rows."""
+def nearest_centres(
+    piece: np.ndarray, centres: np.ndarray, offset: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest centre int32 [m] and squared distance float32 [m] of a piece of rows [m, F].
+
+    Args:
+        offset: [K] squared length of each centre.
+    """
     scores = piece @ centres.T
     scores *= -2
     scores += offset

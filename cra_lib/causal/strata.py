@@ -26,6 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cra_lib.causal.clusters import nearest_centres
 from cra_lib.causal.node_encoders import load_node_encoder
 from cra_lib.causal.parsing import Pair, load_pipeline, parse_pairs
 from cra_lib.causal.question_graphs import build_graphs
@@ -132,7 +133,7 @@ def fit_gains(evidence: Sequence[np.ndarray], right: np.ndarray) -> tuple[float,
 def nearest_entries(rows: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """[n] number of the nearest centre [K, ...] of each row [n, ...]."""
     flat, ends = rows.reshape(len(rows), -1), centres.reshape(len(centres), -1)
-    return ((ends**2).sum(axis=1) - 2 * flat @ ends.T).argmin(axis=1)
+    return nearest_centres(flat, ends, np.square(ends).sum(axis=1))[0]
 
 
 def language_entries(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from cra_lib.cli.telling import failures_told
+from cra_lib.cli.training import DataDir, parse_seeds
 from cra_lib.paths import DataFiles, clone_file, data_files, result_files
-from cra_lib.records import InputError
+from cra_lib.records import InputError, read_json
 
 if TYPE_CHECKING:
     from cra_lib.config import RunConfig
@@ -35,21 +36,17 @@ def bias(
         Path | None, typer.Option("--study", help="Default: workflow/studies/shapes-bias.yaml.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, one thread each.")] = 2,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option("--data", help="Folder of the datasets, or of this dataset; default: data."),
-    ] = None,
+    data_dir: DataDir = None,
     results_dir: Annotated[
         Path | None, typer.Option("--results", help="Default: results/shapes.")
     ] = None,
     show: Annotated[bool, typer.Option(help="Run notebook 07 on what is there.")] = True,
-) -> None:
+) -> NoReturn:
     """Train variants at several strengths of the known confounders of `shapes`, and show it.
 
     What is finished is skipped, what was killed goes on. Exit status: 0 all done, 1 a run failed,
     2 bad input.
     """
-    from cra_lib.cli.training import parse_seeds
     from cra_lib.reproduction.bias_study import read_study
 
     study = read_study(study_file)
@@ -71,21 +68,18 @@ def bias(
 def show_study(data_dir: Path | None, results_dir: Path | None) -> None:
     """Run notebook 07 on the runs that are there; its copy and page lie beside them."""
     from cra_lib.reproduction.bias_study import study_results
-    from cra_lib.reproduction.notebook import CellFailed, KernelDied, run_notebook
+    from cra_lib.reproduction.notebook import run_notebook
 
     folder = study_results(result_files("shapes", results_dir))
     source = clone_file("notebooks", "07_bias_study.ipynb")
     out = folder.notebooks / source.name
     places = {"DATA_DIR": data_dir, "RESULTS_DIR": results_dir}
     values = {name: str(path.resolve()) for name, path in places.items() if path}
-    try:
+    with failures_told(source.stem):
         run_notebook(
             source, out, values, manifest_path=folder.manifest, html=True,
             say=lambda line: print(f"{source.stem}: {line}", flush=True),
         )  # fmt: skip
-    except (CellFailed, KernelDied) as problem:
-        typer.echo(f"{source.stem}: {problem.exit_state}. {problem}", err=True)
-        raise typer.Exit(problem.exit_code) from None
     print(f"{source.stem}: done; page: {out.with_suffix('.html')}", flush=True)
 
 
@@ -95,11 +89,13 @@ def parse_strengths(text: str) -> tuple[float, ...]:
     >>> parse_strengths("0,0.95")
     (0.0, 0.95)
     """
+    from cra_lib.reproduction.bias_study import are_strengths
+
     try:
         numbers = tuple(float(word) for word in text.replace(",", " ").split())
     except ValueError:
         numbers = ()
-    if not numbers or not all(0 <= number <= 1 for number in numbers):
+    if not are_strengths(numbers):
         raise InputError(f"--strengths takes numbers from 0 to 1, such as 0,0.95; got {text!r}.")
     return numbers
 
@@ -134,7 +130,7 @@ def prepare_strength(config: RunConfig, data: DataFiles, strength: float, worker
     from cra_lib.data.prepare import Features, prepare_dataset
 
     reference = data.root / "reference.json"
-    before = json.loads(reference.read_text(encoding="utf-8")) if reference.is_file() else {}
+    before = read_json(reference) if reference.is_file() else {}
     dictionaries = (data.language_confounders, data.visual_confounders)
     is_there = before.get("settings", {}).get("bias") == [strength, strength]
     if is_there and all(path.is_file() for path in dictionaries):

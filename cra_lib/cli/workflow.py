@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from cra_lib.cli.telling import failures_told
 from cra_lib.cli.training import note_unused
 from cra_lib.datasets import DATASETS, dataset_named
 from cra_lib.inference.settings import parse_settings
@@ -100,7 +101,6 @@ def _reproduce_study(
         )
     places = [Path(place) if place else None for place in (data, results)]
     bias(variants, seeds, None, None, cores or available_cores(), *places, show=True)
-    raise typer.Exit(0)
 
 
 def _say(line: str) -> None:
@@ -155,7 +155,7 @@ def notebook(
     record = recorded(job, [out, out.with_suffix(".html")]) if job else nullcontext()
     die_with_leader()
     _say(f"{label}: started")
-    with _failures_told(label), job_mark(results.root / ".workflow", label), record:
+    with failures_told(label), job_mark(results.root / ".workflow", label), record:
         run_notebook(
             source,
             out,
@@ -168,21 +168,6 @@ def notebook(
             expected=_expected(source, defaults | values, results),
         )
     _say(f"{label}: done in {time.time() - started:.0f} s; executed copy: {out}")
-
-
-@contextmanager
-def _failures_told(label: str) -> Iterator[None]:
-    """What a notebook's run may end with, as one line and an exit status."""
-    from cra_lib.reproduction.notebook import CellFailed, KernelDied
-
-    try:
-        yield
-    except (CellFailed, KernelDied) as problem:
-        typer.echo(f"{label}: {problem.exit_state}. {problem}", err=True)
-        raise typer.Exit(problem.exit_code) from None
-    except OSError as problem:  # such as a full disk, which leaves no room for the copy either
-        typer.echo(f"{label}: {problem}", err=True)
-        raise typer.Exit(1) from None
 
 
 def _expected(source: Path, values: Mapping[str, Any], results: ResultFiles) -> float:

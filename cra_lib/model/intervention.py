@@ -19,8 +19,15 @@ def attend(
     queries: Float[Tensor, "*batch Q D"], keys: Float[Tensor, "*shared K D"], width: int
 ) -> Float[Tensor, "*batch Q D"]:
     """softmax(q k^T / sqrt width) k: the expectation over k under what q makes likely."""
+    return attention(queries, keys, width).to(keys.dtype) @ keys
+
+
+def attention(
+    queries: Float[Tensor, "*batch Q D"], keys: Float[Tensor, "*shared K D"], width: int
+) -> Float[Tensor, "*batch Q K"]:
+    """softmax(q k^T / sqrt width): how much of each key a query reads."""
     scores = queries @ keys.transpose(-1, -2) / math.sqrt(width)
-    return scores.softmax(dim=-1).to(keys.dtype) @ keys
+    return scores.softmax(dim=-1)
 
 
 class GraphConvolution(nn.Module):
@@ -85,8 +92,7 @@ class BackDoor(nn.Module):
         return self._weights(text, self.convolve(self.graphs).flatten(1))
 
     def _weights(self, text: Any, confounders: Float[Tensor, "J M"]) -> Float[Tensor, "*batch J"]:
-        scores = self.query(text) @ self.key(confounders).T / math.sqrt(self.query.out_features)
-        return scores.softmax(dim=-1)
+        return attention(self.query(text), self.key(confounders), self.query.out_features)
 
 
 class QueryBackDoor(BackDoor):
@@ -159,8 +165,7 @@ class FrontDoor(nn.Module):
 
     def selection(self, grounded: Vector) -> Float[Tensor, "B K"]:
         """How much of each centre a grounded segment reads."""
-        scores = self.mediator(grounded) @ self.confounder(self.centres).T
-        return (scores / math.sqrt(self.width)).softmax(dim=-1)
+        return attention(self.mediator(grounded), self.confounder(self.centres), self.width)
 
     def mix(self, inside: Inner, across: Inner) -> Any:
         """Both expectations, projected and joined."""

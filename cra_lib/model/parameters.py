@@ -17,12 +17,15 @@ from cra_lib.model.text import located, without_pooler
 PUBLISHED, RELEASED = 145_000_000, 144_800_000
 """The paper's number for CRA on Temp[CLIP], and the release counted (RoBERTa-base, K = 512)."""
 
-XLARGE = {
-    "vocab_size": 128_100, "hidden_size": 1536, "num_hidden_layers": 24, "num_attention_heads": 24,
-    "intermediate_size": 6144, "max_position_embeddings": 512, "position_buckets": 256,
+DEBERTA_V2 = {
     "relative_attention": True, "position_biased_input": False, "pos_att_type": ["p2c", "c2p"],
     "share_att_key": True, "norm_rel_ebd": "layer_norm", "conv_kernel_size": 3,
     "conv_act": "gelu", "type_vocab_size": 0, "layer_norm_eps": 1e-7,
+}  # fmt: skip
+"""What DeBERTa-V2-XLarge is like, whatever its size: small ones of ours are the same."""
+XLARGE = DEBERTA_V2 | {
+    "vocab_size": 128_100, "hidden_size": 1536, "num_hidden_layers": 24, "num_attention_heads": 24,
+    "intermediate_size": 6144, "max_position_embeddings": 512, "position_buckets": 256,
 }  # fmt: skip
 """DeBERTa-V2-XLarge, the frozen language model of the paper."""
 

@@ -6,7 +6,6 @@ the page carries as JSON too (``<script type="application/json" id="report">``).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ from cra_lib.evaluator.leaderboard import read_published
 from cra_lib.evaluator.metrics import HEADLINE
 from cra_lib.evaluator.packaged import packaged_dataset, packaged_names, packaged_source
 from cra_lib.evaluator.scoring import Benchmark, Scored
-from cra_lib.paths import atomic, published_csv
+from cra_lib.paths import atomic, published_csv, sha256
 from cra_lib.records import stored
 from cra_lib.reporting import card_tables as tables
 from cra_lib.reporting.figures import faithfulness as figures
@@ -275,7 +274,7 @@ def _overlaps(one: Scored, rule: str) -> np.ndarray:
 
 def _hashes(sides: Sequence[Scored]) -> list[tuple[str, str]]:
     paths = {Path(p) for one in sides for p in one.report["header"]["predictions"]}
-    return [(str(p), hashlib.sha256(p.read_bytes()).hexdigest()) for p in sorted(paths)]
+    return [(str(p), sha256(p)) for p in sorted(paths)]
 
 
 def _annotation(benchmark: Benchmark) -> list[tuple[str, str]]:
@@ -289,7 +288,7 @@ def _annotation(benchmark: Benchmark) -> list[tuple[str, str]]:
             (f"{e['repository']} at {e['commit'][:10]}, {name}", e["sha256"]) for name, e in entries
         ]
     there = [path for path in map(stored, used) if path]
-    return [(str(path), hashlib.sha256(path.read_bytes()).hexdigest()) for path in there]
+    return [(str(path), sha256(path)) for path in there]
 
 
 def _versions() -> dict[str, str]:

@@ -17,7 +17,14 @@ from cra_lib.records import InputError
 from cra_lib.reporting.looks import in_order, look
 from cra_lib.reporting.tables.building import with_interval
 from cra_lib.reporting.tables.reading import read_scores
-from cra_lib.reproduction.claims import FALL, OVERLAP, UNFAITHFUL, Claim, Outcome
+from cra_lib.reproduction.claims import (
+    FALL,
+    OVERLAP,
+    UNFAITHFUL,
+    Claim,
+    Outcome,
+    figure_text,
+)
 
 MOST_CLAIMS = 5
 """Claims that the report opens with."""
@@ -49,14 +56,10 @@ def claim_sentence(claim: Claim, outcome: Outcome) -> Sentence:
 
     With one seed the interval is over the test videos, and the sentence says so.
     """
-    sign = "+" if claim.is_difference else ""
-    unit = "points" if claim.is_difference else "%"
-    ends = ""
-    if outcome.low != outcome.high:  # the overlap on one video has no spread over videos
-        ends = f" [{outcome.low:{sign}.1f}, {outcome.high:{sign}.1f}]"
     seeds = f"{outcome.seeds} seeds" if outcome.seeds > 1 else "test videos of one seed"
-    figure = f"{outcome.figure:{sign}.1f} {unit}{ends}, {seeds}"
-    text = f"{claim.statement} {measured(claim)}: {figure}."
+    # The overlap on one video has no spread over videos.
+    figure = figure_text(claim, outcome, with_ends=outcome.low != outcome.high)
+    text = f"{claim.statement} {measured(claim)}: {figure}, {seeds}."
     return Sentence(text, outcome.verdict, COLOURS.get(outcome.verdict, ""))
 
 
@@ -66,7 +69,7 @@ def measured(claim: Claim) -> str:
     if claim.statistic == "order":
         return f"Smallest lead of one over the next in {claim.metric}"
     what = {
-        FALL: "Fall of Acc@QA from test_iid to test_ood",
+        FALL: f"Fall of {claim.metric} from test_iid to test_ood",
         UNFAITHFUL: "Acc@QA minus Acc@GQA",
         OVERLAP: "Mean IoU of two intervals on one video",
     }.get(claim.statistic, claim.metric)

@@ -96,7 +96,7 @@ def page_facts(dataset: str, results: ResultFiles) -> dict[str, Any]:
     """Everything that the template shows."""
     entries = read_manifest(results.manifest)
     cells, note = verdicts(dataset, results)
-    bare = bool(without_training(results))
+    untrained = without_training(results)
     counts = {name: sum(c.verdict == name for c in cells) for name in VERDICTS}
     judged = judged_claims(dataset, results)
     seeds = fewest_seeds(results)
@@ -128,10 +128,10 @@ def page_facts(dataset: str, results: ResultFiles) -> dict[str, Any]:
         "verdict_note": note,
         "claims": claims_html(judged),
         "missing": [
-            *without_training(results),
+            *untrained,
             *left_out(results),
             *damaged_entries(results.manifest),
-            *missing(dataset, pictures, charts, cells, trains=not bare),
+            *missing(dataset, pictures, charts, cells, trains=not untrained),
         ],
         "runs": to_html(run_table(results, entries)),
         "origins": read_origins(results, entries),

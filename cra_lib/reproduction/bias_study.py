@@ -15,7 +15,7 @@ habit share
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,8 +24,8 @@ from cra_lib.data.shapes.habits import DEFAULT_BIAS
 from cra_lib.inference.settings import label_of
 from cra_lib.paths import DataFiles, ResultFiles, RunFiles, clone_file
 from cra_lib.records import InputError, is_finite_number
-from cra_lib.reproduction.claims import FALL, VALUE, Claim, Outcome, evaluate, sources_of
-from cra_lib.reproduction.obtained import Run, read_runs
+from cra_lib.reproduction.claims import FALL, VALUE, Claim, Outcome, Sources, evaluate, sources_of
+from cra_lib.reproduction.obtained import read_runs
 
 SPLITS = ("test_iid", "test", "test_ood")
 SMALLEST = 5.0
@@ -69,15 +69,21 @@ def read_study(path: Path | None = None) -> Study:
         found = ", ".join(sorted(map(str, chosen)))
         raise InputError(f"{path}: expected the keys {', '.join(KEYS)}; found {found}.")
     strengths, seeds = chosen["strengths"], chosen["seeds"]
-    fits = isinstance(strengths, list) and all(
-        is_finite_number(s) and 0 <= s <= 1 for s in strengths
-    )
-    if not fits or not strengths:
+    if not isinstance(strengths, list) or not are_strengths(strengths):
         raise InputError(f"{path}: strengths should be numbers from 0 to 1, got {strengths!r}.")
     if not isinstance(seeds, list) or not all(type(s) is int and s >= 0 for s in seeds):
         raise InputError(f"{path}: seeds should be whole numbers from 0 on, got {seeds!r}.")
     names = tuple(check_variant(str(name)) for name in chosen["variants"])
     return Study(str(chosen["base"]), names, tuple(seeds), tuple(map(float, strengths)))
+
+
+def are_strengths(values: Sequence[object]) -> bool:
+    """Whether these are strengths of a confounder, at least one.
+
+    >>> are_strengths([0, 0.95]), are_strengths([2.0]), are_strengths([])
+    (True, False, False)
+    """
+    return bool(values) and all(is_finite_number(value) and 0 <= value <= 1 for value in values)
 
 
 def study_label(variant: str, strength: float) -> str:
@@ -108,16 +114,16 @@ def study_run(results: ResultFiles, variant: str, strength: float, seed: int) ->
     return place.run(study_label(variant, strength), seed)
 
 
-def read_study_runs(results: ResultFiles) -> list[Run]:
-    """Every scored run of the study, the default strength's from the pipeline's folder."""
-    return read_runs([results, study_results(results)], SPLITS)
+def read_study_sources(results: ResultFiles) -> Sources:
+    """Scores by video of every run of the study, the default strength's from the pipeline's
+    folder."""
+    return sources_of(read_runs([results, study_results(results)], SPLITS))
 
 
 def reliance_table(
-    runs: Iterable[Run], variants: Sequence[str], strengths: Sequence[float]
+    sources: Sources, variants: Sequence[str], strengths: Sequence[float]
 ) -> list[Reliance]:
     """A row for each variant and strength that has runs."""
-    sources = sources_of(runs)
     rows = []
     for variant in variants:
         for strength in strengths:
@@ -131,13 +137,12 @@ def reliance_table(
     return rows
 
 
-def differences(runs: Iterable[Run], study: Study, base: str) -> list[tuple[str, float, Outcome]]:
+def differences(sources: Sources, study: Study, base: str) -> list[tuple[str, float, Outcome]]:
     """Reliance of each variant minus that of ``base``, on the seeds that both have.
 
     Returns:
         Variant, strength and the outcome in points, for each pair that was run.
     """
-    sources = sources_of(runs)
     rows = []
     for strength in study.strengths:
         other = study_label(base, strength)

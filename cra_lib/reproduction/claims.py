@@ -261,11 +261,17 @@ def outcome_text(claim: Claim, outcome: Outcome) -> str:
     """Figure, interval and number of seeds, as texts quote them."""
     if outcome.figure is None:
         return outcome.verdict
-    sign = "+" if claim.is_difference else ""
-    ends = f" [{outcome.low:{sign}.1f}, {outcome.high:{sign}.1f}]" if outcome.seeds > 1 else ""
-    unit = "points" if claim.is_difference else "%"
     seeds = "one seed" if outcome.seeds == 1 else f"{outcome.seeds} seeds"
-    return f"{outcome.figure:{sign}.1f} {unit}{ends}, {seeds}: {outcome.verdict}"
+    figure = figure_text(claim, outcome, with_ends=outcome.seeds > 1)
+    return f"{figure}, {seeds}: {outcome.verdict}"
+
+
+def figure_text(claim: Claim, outcome: Outcome, with_ends: bool) -> str:
+    """Figure and unit, and the interval if it is to be shown: ``+1.2 points [-0.3, +2.7]``."""
+    sign = "+" if claim.is_difference else ""
+    unit = "points" if claim.is_difference else "%"
+    ends = f" [{outcome.low:{sign}.1f}, {outcome.high:{sign}.1f}]" if with_ends else ""
+    return f"{outcome.figure:{sign}.1f} {unit}{ends}"
 
 
 def broken(claims: Iterable[Claim], before: Mapping[str, Any], now: Mapping[str, Outcome]) -> list:

@@ -58,11 +58,12 @@ def filled(text: str, claims: Mapping[str, Claim], expected: Expected) -> str:
         kind, name, _ = place.groups()
         if kind == "claim" and name not in claims:
             raise InputError(f"A text quotes the claim {name!r}, which is not in claims.yaml.")
-        shown = {"scores": scores_text, "fall": fall_text}.get(kind, scores_text)(expected, name)
         if kind == "claim":
             recorded = expected.claims.get(name)
             outcome = Outcome(**recorded) if recorded else Outcome("not recorded yet")
             shown = outcome_text(claims[name], outcome)
+        else:
+            shown = {"scores": scores_text, "fall": fall_text}[kind](expected, name)
         return f"<!-- {kind}:{name} -->{shown}<!-- /{kind} -->"
 
     return PLACE.sub(fill, text)

@@ -16,6 +16,7 @@ from cra_lib.records import InputError
 from cra_lib.reporting.figures.bias import reliance_by_strength
 from cra_lib.reporting.tables import bias as tables
 from cra_lib.reproduction import bias_study
+from cra_lib.reproduction.claims import sources_of
 from cra_lib.reproduction.obtained import Run
 
 STUDY = bias_study.Study("quick", ("cra", "no-causal"), (1, 2, 3), (0.5, 0.95))
@@ -77,13 +78,13 @@ def test_the_default_strength_is_the_pipelines_own(tmp_path):
 
 
 def test_reliance_and_its_differences(tmp_path):
-    runs = made_runs(ResultFiles(tmp_path))
-    rows = bias_study.reliance_table(runs, STUDY.variants, STUDY.strengths)
+    sources = sources_of(made_runs(ResultFiles(tmp_path)))
+    rows = bias_study.reliance_table(sources, STUDY.variants, STUDY.strengths)
     assert len(rows) == 4 and all(row.reliance.seeds == 3 for row in rows)
     by_name = {(row.variant, row.strength): row.reliance for row in rows}
     assert by_name["cra", 0.95].figure == pytest.approx(20, abs=3)
     assert by_name["no-causal", 0.5].low < 4 < by_name["no-causal", 0.5].high
-    [usual, strong] = bias_study.differences(runs, STUDY, "no-causal")
+    [usual, strong] = bias_study.differences(sources, STUDY, "no-causal")
     assert usual[1] == 0.5 and usual[2].verdict != "holds" or abs(usual[2].figure) < 1
     assert strong[:2] == ("cra", 0.95) and strong[2].figure == pytest.approx(-10, abs=1)
     frame = tables.reliance_frame(rows)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
 from cra_lib.data.shapes.habits import noun_habit, scene_habit
 from cra_lib.data.shapes.world import ACTIONS, NOUNS
 from cra_lib.evaluator.annotations import read_questions
 from cra_lib.paths import DataFiles, require
-from cra_lib.records import InputError, Question
+from cra_lib.records import InputError, Question, read_json
 
 
 def scenes_of(data: DataFiles) -> dict[str, str]:
@@ -20,9 +19,8 @@ def scenes_of(data: DataFiles) -> dict[str, str]:
     """
     path = require(data.root / "world.json", "What happens in the videos", "Prepare shapes again.")
     try:
-        worlds = json.loads(path.read_text(encoding="utf-8"))
-        return {video_id: world["scene"] for video_id, world in worlds.items()}
-    except (ValueError, AttributeError, KeyError, TypeError):
+        return {video_id: world["scene"] for video_id, world in read_json(path).items()}
+    except (AttributeError, KeyError, TypeError):
         raise InputError(f"{path}: not what `shapes` writes; prepare the dataset again.") from None
 
 

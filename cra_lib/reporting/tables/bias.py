@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -30,20 +31,21 @@ def reliance_frame(rows: Iterable[Reliance]) -> pd.DataFrame:
 
 def reliance_texts(frame: pd.DataFrame, statistic: str = "reliance") -> pd.DataFrame:
     """A row a variant, a column a strength: figure, interval and number of seeds."""
-    shown = frame[frame.statistic == statistic].copy()
-    shown["text"] = [
-        f"{row.figure:.1f} [{row.low:.1f}, {row.high:.1f}], n = {row.seeds}"
-        for row in shown.itertuples()
-    ]
-    shown["method"] = [look(name).label for name in shown["variant"]]
-    return shown.pivot(index="method", columns="strength", values="text").fillna("not run")
+    shown = frame[frame.statistic == statistic]
+    return _by_strength((row.variant, row.strength, row) for row in shown.itertuples())
 
 
 def difference_texts(rows: Iterable[tuple[str, float, Outcome]]) -> pd.DataFrame:
     """A row a variant, a column a strength: difference of reliance in points, and interval."""
+    return _by_strength(rows, "+")
+
+
+def _by_strength(rows: Iterable[tuple[str, float, Any]], sign: str = "") -> pd.DataFrame:
+    """Variants by strengths; each of the rows has figure, low, high and seeds."""
     table = pd.DataFrame(
         {"method": look(variant).label, "strength": strength,
-         "text": f"{found.figure:+.1f} [{found.low:+.1f}, {found.high:+.1f}], n = {found.seeds}"}
+         "text": f"{found.figure:{sign}.1f} [{found.low:{sign}.1f}, {found.high:{sign}.1f}], "
+                 f"n = {found.seeds}"}
         for variant, strength, found in rows
     )  # fmt: skip
     if table.empty:
