@@ -17,10 +17,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from cra_lib.config import read_profile, run_config
+from cra_lib.config import run_config
+from cra_lib.config.profiles import named_profile
 from cra_lib.datasets import DATASETS
 from cra_lib.evaluator.annotations import read_questions, write_questions
-from cra_lib.paths import DataFiles, ResultFiles, dataset_dir, expected_json, profile_path
+from cra_lib.paths import DataFiles, ResultFiles, dataset_dir, expected_json
 from cra_lib.records import InputError
 from cra_lib.reproduction.check import as_text, compare_with
 from cra_lib.reproduction.expected import read_expected
@@ -56,9 +57,7 @@ def shuffled_labels(data: DataFiles, folder: Path, share: float = SHUFFLED) -> D
 
 def planted_jobs(data: DataFiles, results: Path, profile: str, seeds: list[int]) -> Iterator[Job]:
     """Every fault with every seed."""
-    is_file = profile.endswith(".yaml")
-    path = Path(profile) if is_file else profile_path("shapes", profile)
-    settings = read_profile(path)["settings"]
+    settings = named_profile("shapes", profile)["settings"]
     for fault, change in FAULTS.items():
         where = data
         if fault == "shuffled-labels":

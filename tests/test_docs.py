@@ -102,13 +102,6 @@ def test_results_table_is_the_recorded_one(readme):
     assert markdown_table(read_expected(expected_json("shapes"), "shapes")) in readme
 
 
-def test_results_of_the_frozen_profile_are_the_recorded_ones():
-    page = (ROOT / "docs" / "frozen_bilm.md").read_text(encoding="utf-8")
-    recorded = read_expected(expected_json("shapes-frozen"), "shapes")
-    shown = markdown_table(recorded) if recorded else "Not recorded yet."
-    assert f"{BEGIN}\n{shown}\n{END}" in page
-
-
 def test_results_are_written_between_the_markers():
     page = f"before {BEGIN} old {END} after"
     key = Key("cra", "test", "Acc@QA", "post-hoc")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cra_lib.config import read_profile, run_config
+from cra_lib.config import run_config
+from cra_lib.config.profiles import named_profile
 from cra_lib.config.variants import TRAINED as WITH_MODEL
 from cra_lib.reproduction.executed_page import write_html
 from cra_lib.reproduction.notebook import declared_parameters
@@ -108,7 +109,7 @@ def test_no_path_of_a_machine(notebook):
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda p: p.stem)
 def test_profiles_set_only_what_exists(profile):
-    content = read_profile(profile)
+    content = named_profile(*profile.stem.split("-"))
     assert set(content) <= PROFILE_KEYS
     needs = {"memory_gb", "gpu_gb", "measured"}
     trains = set(content["variants"]) & set(WITH_MODEL)

@@ -104,21 +104,20 @@ def run_study(
     study: Study, data_dir: Path | None, results_dir: Path | None, jobs: int
 ) -> dict[str, str]:
     """Prepare each strength's dataset, then train and score what is missing; what failed."""
-    from cra_lib.reproduction.bias_study import DEFAULT_BIAS, SPLITS, study_data, study_run
-    from cra_lib.reproduction.workspace import resolve_config
+    from cra_lib.inference.settings import parse_settings
+    from cra_lib.reproduction.bias_study import SPLITS, study_data
+    from cra_lib.reproduction.workspace import merge_sections, resolve_config
     from cra_lib.training.sweep import Job, sweep
 
     usual, results = data_files("shapes", data_dir), result_files("shapes", results_dir)
     todo = []
     for strength in study.strengths:
-        changes: dict = {"train": {"threads": 1}}
-        if strength != DEFAULT_BIAS:
-            changes["data"] = {"bias": strength}
+        changes = merge_sections(parse_settings(study.changes(strength)), {"train": {"threads": 1}})
         data = study_data(usual, strength)
         for seed in study.seeds:
             for variant in study.variants:
                 config = resolve_config("shapes", study.base, variant, seed, changes)
-                run = study_run(results, variant, strength, seed)
+                run = study.run(results, variant, strength, seed)
                 todo.append(Job(config, data, run, SPLITS))
         prepare_strength(todo[-1].config, data, strength, jobs)
     return sweep(todo, jobs)

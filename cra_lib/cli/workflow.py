@@ -218,13 +218,12 @@ def check(
     from cra_lib.paths import expected_json, published_csv
     from cra_lib.reproduction import check as checks
     from cra_lib.reproduction.expected import read_expected
-    from cra_lib.reproduction.obtained import profile_of, read_runs, recorded_as
+    from cra_lib.reproduction.obtained import read_runs
     from cra_lib.reproduction.runs import unusable_runs
 
     entry = dataset_named(dataset)
     folders = [result_files(dataset, folder) for folder in results or [None]]
-    ran = profile or profile_of(dataset, folders)
-    path = expected_json(recorded_as(dataset, ran))
+    path = expected_json(dataset)
     if record:
         _record(dataset, folders, path, profile)
     cells = checks.compare_all(dataset, folders, path, published_csv(), profile)
@@ -291,21 +290,20 @@ def _record(dataset: str, folders: list[ResultFiles], path: Path, profile: str |
     """Write a file of results/expected and, for the embedded dataset, what texts quote of it."""
     from cra_lib.paths import atomic, claims_yaml, repository_root
     from cra_lib.reproduction.claims import read_claims
-    from cra_lib.reproduction.obtained import APART
     from cra_lib.reproduction.prose import fill_pages
     from cra_lib.reproduction.record import record, with_results
 
     known = read_claims(claims_yaml())
     asked = [claim for claim in known if dataset in claim.datasets]
     expected = record(dataset, folders, path, profile, asked)
-    is_apart = expected.profile in APART
-    page = repository_root() / ("docs/frozen_bilm.md" if is_apart else "README.md")
-    if dataset_named(dataset).is_made_here and page.is_file():
+    if not dataset_named(dataset).is_made_here:
+        return
+    page = repository_root() / "README.md"
+    if page.is_file():
         text = with_results(page.read_text(encoding="utf-8"), expected)
         with atomic(page) as partial:
             partial.write_text(text, encoding="utf-8")
-    if dataset_named(dataset).is_made_here and not is_apart:
-        fill_pages(repository_root(), {claim.id: claim for claim in known}, expected)
+    fill_pages(repository_root(), {claim.id: claim for claim in known}, expected)
 
 
 def report(dataset: Dataset = "shapes", results: Results = None) -> None:

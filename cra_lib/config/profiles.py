@@ -2,6 +2,9 @@
 
 A profile is a file of workflow/profiles, or any YAML file of the same form. A dataset that has no
 file there gets what its entry in the table of datasets gives, so that entry and reader suffice.
+
+A profile may stand on another one of its dataset, ``base: quick``, and say only what it changes:
+other variants with the same settings are then one set of numbers.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cra_lib.config import read_profile
+from cra_lib.config.variants import merge
 from cra_lib.datasets import Dataset, dataset_named
 from cra_lib.paths import profile_path
 from cra_lib.records import InputError
@@ -48,8 +52,39 @@ def named_profile(dataset: str, profile: str) -> dict[str, Any]:
         profile: one of PROFILES, or a YAML file.
 
     Raises:
-        InputError: an unknown dataset or profile, or a file that is no mapping.
+        InputError: an unknown dataset or profile, a file that is no mapping, or a base that is
+            none.
     """
+    content = _read(dataset, profile)
+    if "base" not in content:
+        return content
+    base = _read(dataset, str(content.pop("base")))
+    if "base" in base:
+        raise InputError(
+            f"{profile_place(dataset, profile)}: its base stands on another profile itself; name "
+            f"that one, {base['base']!r}, and the settings that differ."
+        )
+    layers = [layer.get("settings") or {} for layer in (base, content)]
+    for layer in layers:
+        check_sections(layer, profile_place(dataset, profile))
+    return {**base, **content, "settings": merge(*layers)}
+
+
+def settings_from(dataset: str, profile: str) -> str:
+    """The profile whose settings a profile has: its base, where it changes none of them.
+
+    One that cannot be read any more is itself.
+    """
+    try:
+        content = _read(dataset, profile)
+    except InputError:
+        return profile
+    if "base" not in content or content.get("settings") or content.get("overrides"):
+        return profile
+    return str(content["base"])
+
+
+def _read(dataset: str, profile: str) -> dict[str, Any]:
     entry, path = dataset_named(dataset), Path(profile_place(dataset, profile))
     has_files = is_profile_file(profile) or any(path.parent.glob(f"{entry.name}-*.yaml"))
     return read_profile(path) if has_files else default_profile(entry, profile)
@@ -66,3 +101,15 @@ def default_profile(entry: Dataset, profile: str) -> dict[str, Any]:
     chosen = _DEFAULTS[profile]
     settings = {"data": {"encoder": entry.encoder}, **chosen["settings"]}
     return {"variants": [*chosen["variants"]], "seeds": [2024], "cost": {}, "settings": settings}
+
+
+def check_sections(layer: object, where: str) -> None:
+    """
+    Raises:
+        InputError: not settings by section.
+    """
+    if layer is None:
+        return
+    bad = [layer] if not isinstance(layer, dict) else layer.values()
+    if not isinstance(layer, dict) or not all(isinstance(values, dict) for values in bad):
+        raise InputError(f"{where}: expected settings by section, such as train: {{epochs: 3}}.")

@@ -17,7 +17,7 @@ from cra_lib.reporting.tables.reading import read_runtimes
 from cra_lib.reporting.tables.writing import to_html
 from cra_lib.reproduction.check import GOOD, HEADS, Cell, compare_all, numbers_of
 from cra_lib.reproduction.claims import Claim, Outcome, outcome_text, read_claims
-from cra_lib.reproduction.obtained import profile_of, read_runs, recorded_as
+from cra_lib.reproduction.obtained import read_runs
 from cra_lib.reproduction.record import outcomes_of
 from cra_lib.reproduction.runs import changed_copies
 
@@ -38,8 +38,7 @@ RUN_COLUMNS = {
 def verdicts(dataset: str, results: ResultFiles) -> tuple[list[Cell], str]:
     """Obtained against expected numbers, and a sentence where there is nothing to compare."""
     try:
-        name = recorded_as(dataset, profile_of(dataset, [results]))
-        cells = compare_all(dataset, results, expected_json(name), published_csv())
+        cells = compare_all(dataset, results, expected_json(dataset), published_csv())
     except InputError as problem:
         return [], str(problem)
     compared = [cell for cell in cells if cell.verdict != "-"]

@@ -1,7 +1,8 @@
 """The bias study: models trained at several strengths of the confounders of `shapes`.
 
-A run at another strength than the default is an experiment, ``cra@data.bias=0.95``, on a dataset
-of its own. What is measured was fixed before the runs:
+A run is an experiment, ``cra@data.bias=0.95,train.epochs=12``: at another strength than the default
+on a dataset of its own, and always with the settings that the study was recorded with, whatever its
+base profile trains today. What is measured was fixed before the runs:
 
 reliance
     Acc@QA on test_iid minus Acc@QA on test_ood, in points: what the bias of training is worth
@@ -21,28 +22,51 @@ from typing import NamedTuple
 
 from cra_lib.config import check_variant, read_profile
 from cra_lib.data.shapes.habits import DEFAULT_BIAS
-from cra_lib.inference.settings import label_of
+from cra_lib.inference.settings import label_of, parse_settings
 from cra_lib.paths import DataFiles, ResultFiles, RunFiles, clone_file
 from cra_lib.records import InputError, is_finite_number
 from cra_lib.reproduction.claims import FALL, VALUE, Claim, Outcome, Sources, evaluate, sources_of
+from cra_lib.reproduction.expected import Expected
 from cra_lib.reproduction.obtained import read_runs
+from cra_lib.reproduction.verdicts import seed_interval
 
 SPLITS = ("test_iid", "test", "test_ood")
+OUTCOMES = ((FALL, "Acc@QA"), (FALL, "Acc@GQA"), (VALUE, "Acc@QA"))
+"""Statistic and metric of each outcome of `Reliance`."""
 SMALLEST = 5.0
 """Points of reliance: twice the standard error that five seeds leave at strength 0.95."""
 PROFILE = "bias"
 """Name by which `./reproduce.sh --profile` knows the study."""
-KEYS = ("base", "variants", "seeds", "strengths")
+KEYS = ("base", "set", "variants", "seeds", "strengths")
 
 
 class Study(NamedTuple):
     """What is trained."""
 
     base: str
-    """Profile whose settings hold for everything but the strength."""
+    """Profile whose settings hold for everything that is not said here."""
+    settings: tuple[str, ...]
+    """What the study changes of them, section.name=value each."""
     variants: tuple[str, ...]
     seeds: tuple[int, ...]
     strengths: tuple[float, ...]
+
+    def changes(self, strength: float) -> list[str]:
+        """All settings that a run at some strength has of its own."""
+        return [*self.settings, *([] if strength == DEFAULT_BIAS else [f"data.bias={strength}"])]
+
+    def label(self, variant: str, strength: float) -> str:
+        """How a run is called.
+
+        >>> study = Study("quick", ("train.epochs=12",), ("cra",), (1,), (0.5, 0.95))
+        >>> study.label("cra", 0.95), study.label("cra", 0.5)
+        ('cra@data.bias=0.95,train.epochs=12', 'cra@train.epochs=12')
+        """
+        return label_of(variant, self.changes(strength))
+
+    def run(self, results: ResultFiles, variant: str, strength: float, seed: int) -> RunFiles:
+        """Folder of one run."""
+        return study_results(results).run(self.label(variant, strength), seed)
 
 
 class Reliance(NamedTuple):
@@ -68,13 +92,18 @@ def read_study(path: Path | None = None) -> Study:
     if set(chosen) != set(KEYS):
         found = ", ".join(sorted(map(str, chosen)))
         raise InputError(f"{path}: expected the keys {', '.join(KEYS)}; found {found}.")
+    for name in KEYS[1:]:
+        if not isinstance(chosen[name], list) or (name != "set" and not chosen[name]):
+            raise InputError(f"{path}: {name} should be a list, got {chosen[name]!r}.")
     strengths, seeds = chosen["strengths"], chosen["seeds"]
-    if not isinstance(strengths, list) or not are_strengths(strengths):
+    if not are_strengths(strengths):
         raise InputError(f"{path}: strengths should be numbers from 0 to 1, got {strengths!r}.")
-    if not isinstance(seeds, list) or not all(type(s) is int and s >= 0 for s in seeds):
+    if not all(type(s) is int and s >= 0 for s in seeds):
         raise InputError(f"{path}: seeds should be whole numbers from 0 on, got {seeds!r}.")
+    settings = tuple(map(str, chosen["set"]))
+    parse_settings(settings)
     names = tuple(check_variant(str(name)) for name in chosen["variants"])
-    return Study(str(chosen["base"]), names, tuple(seeds), tuple(map(float, strengths)))
+    return Study(str(chosen["base"]), settings, names, tuple(seeds), tuple(map(float, strengths)))
 
 
 def are_strengths(values: Sequence[object]) -> bool:
@@ -86,16 +115,6 @@ def are_strengths(values: Sequence[object]) -> bool:
     return bool(values) and all(is_finite_number(value) and 0 <= value <= 1 for value in values)
 
 
-def study_label(variant: str, strength: float) -> str:
-    """How a run at some strength is called; at the default one, it is the pipeline's own.
-
-    >>> study_label("cra", 0.95), study_label("cra", 0.5)
-    ('cra@data.bias=0.95', 'cra')
-    """
-    changes = [] if strength == DEFAULT_BIAS else [f"data.bias={strength}"]
-    return label_of(variant, changes)
-
-
 def study_data(data: DataFiles, strength: float) -> DataFiles:
     """Where the dataset of some strength lies: beside the default one."""
     if strength == DEFAULT_BIAS:
@@ -104,36 +123,45 @@ def study_data(data: DataFiles, strength: float) -> DataFiles:
 
 
 def study_results(results: ResultFiles) -> ResultFiles:
-    """Runs at other strengths have a folder of their own, so that no table mixes datasets."""
+    """The runs of the study have a folder of their own, so that no table mixes datasets."""
     return ResultFiles(results.root / "bias")
 
 
-def study_run(results: ResultFiles, variant: str, strength: float, seed: int) -> RunFiles:
-    """Folder of one run."""
-    place = results if strength == DEFAULT_BIAS else study_results(results)
-    return place.run(study_label(variant, strength), seed)
-
-
 def read_study_sources(results: ResultFiles) -> Sources:
-    """Scores by video of every run of the study, the default strength's from the pipeline's
-    folder."""
-    return sources_of(read_runs([results, study_results(results)], SPLITS))
+    """Scores by video of every run of the study."""
+    return sources_of(read_runs([study_results(results)], SPLITS))
 
 
-def reliance_table(
-    sources: Sources, variants: Sequence[str], strengths: Sequence[float]
-) -> list[Reliance]:
-    """A row for each variant and strength that has runs."""
+def reliance_table(sources: Sources, study: Study) -> list[Reliance]:
+    """A row for each variant and strength that has runs; intervals over seeds and videos."""
     rows = []
-    for variant in variants:
-        for strength in strengths:
-            label = study_label(variant, strength)
+    for variant in study.variants:
+        for strength in study.strengths:
+            label = study.label(variant, strength)
             found = [
                 evaluate(_question(label, statistic, metric), sources)
-                for statistic, metric in ((FALL, "Acc@QA"), (FALL, "Acc@GQA"), (VALUE, "Acc@QA"))
+                for statistic, metric in OUTCOMES
             ]
             if found[0].figure is not None:
                 rows.append(Reliance(variant, strength, *found))
+    return rows
+
+
+def recorded_reliance(expected: Expected, study: Study) -> list[Reliance]:
+    """The same of the recorded numbers; their intervals are over seeds alone."""
+    rows = []
+    for variant in study.variants:
+        for strength in study.strengths:
+            label = study.label(variant, strength)
+            found = [
+                expected.fall(label, metric)
+                if statistic == FALL
+                else expected.by_seed(label, "test", metric)
+                for statistic, metric in OUTCOMES
+            ]
+            if all(found):
+                outcomes = [Outcome("", *seed_interval(list(v.values())), len(v)) for v in found]
+                rows.append(Reliance(variant, strength, *outcomes))
     return rows
 
 
@@ -145,9 +173,9 @@ def differences(sources: Sources, study: Study, base: str) -> list[tuple[str, fl
     """
     rows = []
     for strength in study.strengths:
-        other = study_label(base, strength)
+        other = study.label(base, strength)
         for variant in study.variants:
-            claim = _question(study_label(variant, strength), FALL, "Acc@QA", other)
+            claim = _question(study.label(variant, strength), FALL, "Acc@QA", other)
             outcome = evaluate(claim, sources)
             if variant != base and outcome.figure is not None:
                 rows.append((variant, strength, outcome))

@@ -23,6 +23,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,6 +75,20 @@ class Expected:
     def seeds(self, key: Key) -> list[int]:
         """Recorded seeds of a cell, each once."""
         return sorted({seed for _, seed, _ in self.flat(key)})
+
+    def by_seed(self, variant: str, split: str, metric: str) -> dict[int, float]:
+        """Values of a cell; a seed's runs on several instruction sets count as one, their mean."""
+        found: dict[int, list[float]] = {}
+        for key in self.cells:
+            if key[:3] == (variant, split, metric):
+                for _, seed, value in self.flat(key):
+                    found.setdefault(seed, []).append(value)
+        return {seed: fmean(values) for seed, values in found.items()}
+
+    def fall(self, variant: str, metric: str = "Acc@QA") -> dict[int, float]:
+        """By how many points a metric falls from test_iid to test_ood, seed by seed."""
+        high, low = (self.by_seed(variant, split, metric) for split in ("test_iid", "test_ood"))
+        return {seed: high[seed] - low[seed] for seed in sorted(high.keys() & low.keys())}
 
     def spread(self, key: Key) -> Spread:
         """Mean, standard deviation and worth of a cell's recorded values."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from cra_lib import records
 from cra_lib.config import load_config, run_config
-from cra_lib.config.profiles import named_profile
+from cra_lib.config.profiles import named_profile, settings_from
 from cra_lib.datasets import dataset_named
 from cra_lib.inference.settings import first_difference, split_label
 from cra_lib.paths import ResultFiles, RunFiles
@@ -98,13 +98,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def profile_of(dataset: str, folders: Iterable[ResultFiles]) -> str:
-    """The profile that the notebooks of these folders ran with; the default where none says.
+    """The profile whose settings the notebooks of these folders ran with; else the default.
 
     Raises:
         InputError: they ran with different ones.
     """
     names = {
-        str(entry["parameters"]["PROFILE"]): results.root
+        settings_from(dataset, str(entry["parameters"]["PROFILE"])): results.root
         for results in folders
         for entry in read_manifest(results.manifest).values()
         if entry.get("seed") and "PROFILE" in entry["parameters"]
@@ -113,19 +113,6 @@ def profile_of(dataset: str, folders: Iterable[ResultFiles]) -> str:
         places = ", ".join(f"{name} in {place}" for name, place in names.items())
         raise InputError(f"These results come from different profiles ({places}).")
     return next(iter(names), dataset_named(dataset).default_profile)
-
-
-APART = ("frozen",)
-"""Profiles that train other variants than a dataset's default one; their numbers lie apart."""
-
-
-def recorded_as(dataset: str, profile: str) -> str:
-    """Name of the file of recorded numbers below results/expected.
-
-    >>> recorded_as("shapes", "quick"), recorded_as("shapes", "frozen")
-    ('shapes', 'shapes-frozen')
-    """
-    return f"{dataset}-{profile}" if profile in APART else dataset
 
 
 def check_settings(dataset: str, profile: str, runs: Iterable[Run]) -> None:

@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from cra_lib.config import TrainConfig, check_variant
-from cra_lib.config.profiles import PROFILES, is_profile_file, named_profile, profile_place
+from cra_lib.config.profiles import (
+    PROFILES,
+    check_sections,
+    is_profile_file,
+    named_profile,
+    profile_place,
+)
 from cra_lib.datasets import Dataset, dataset_named
 from cra_lib.paths import DataFiles, data_files, repository_root, require, result_files
 from cra_lib.records import InputError, is_finite_number
@@ -21,7 +27,6 @@ from cra_lib.reproduction.plan import PER_RUN, STAGES, Plan, Sections
 from cra_lib.reproduction.products import Job
 from cra_lib.reproduction.workspace import (
     Workspace,
-    check_sections,
     find_workspace,
     merge_sections,
 )

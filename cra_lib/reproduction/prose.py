@@ -12,13 +12,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 
 from cra_lib.config import VARIANTS
 from cra_lib.paths import atomic
 from cra_lib.records import InputError
 from cra_lib.reproduction.claims import Claim, Outcome, outcome_text
 from cra_lib.reproduction.expected import Expected
+from cra_lib.reproduction.verdicts import seed_interval
 
 PLACE = re.compile(r"<!-- (claim|scores|fall):(\S+) -->(.*?)<!-- /\1 -->", re.S)
 TYPED = re.compile(
@@ -80,28 +81,12 @@ def scores_text(expected: Expected, variant: str, split: str = "test") -> str:
 
 
 def fall_text(expected: Expected, variant: str) -> str:
-    """Recorded fall of Acc@QA from test_iid to test_ood: mean, interval over seeds, their number.
-
-    Runs of one seed on several instruction sets count as one.
-    """
-    falls = [
-        {(name, seed): value for name, seed, value in expected.flat(key)}
-        for split in ("test_iid", "test_ood")
-        for key in expected.cells
-        if (key.variant, key.split, key.metric) == (variant, split, "Acc@QA")
-    ]
-    if len(falls) < 2:
-        return "not recorded yet"
-    by_seed: dict[int, list[float]] = {}
-    for run in falls[0].keys() & falls[1].keys():
-        by_seed.setdefault(run[1], []).append(falls[0][run] - falls[1][run])
-    values = [fmean(ones) for ones in by_seed.values()]
+    """Recorded fall of Acc@QA from test_iid to test_ood: mean, interval over seeds, and n."""
+    values = list(expected.fall(variant).values())
     if len(values) < 2:
-        return f"{fmean(values):.1f} (one seed)" if values else "not recorded yet"
-    from scipy.stats import t
-
-    low, high = t.interval(0.95, len(values) - 1, fmean(values), stdev(values) / len(values) ** 0.5)
-    return f"{fmean(values):.1f} [{low:.1f}, {high:.1f}], n = {len(values)}"
+        return f"{values[0]:.1f} (one seed)" if values else "not recorded yet"
+    mean, low, high = seed_interval(values)
+    return f"{mean:.1f} [{low:.1f}, {high:.1f}], n = {len(values)}"
 
 
 def typed_comparisons(text: str) -> list[str]:

@@ -54,6 +54,19 @@ def spread(values: Sequence[float], count: float, questions: int = 0) -> Spread:
     return Spread(float(np.mean(values)), max(sd, least) if sd == sd else sd, count)
 
 
+def seed_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean of seeds and the ends of its 95 % interval (Student's t); one seed has no interval.
+
+    >>> [round(end, 1) for end in seed_interval([1.0, 2.0, 3.0])]
+    [2.0, -0.5, 4.5]
+    """
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, mean, mean
+    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    return mean, mean - half, mean + half
+
+
 def effective_count(seeds: Sequence[int], table: np.ndarray) -> float:
     """Independent runs that runs on several instruction sets are worth (Kish's design effect).
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cra_lib import __version__
 from cra_lib.config import RunConfig, load_config, run_config
-from cra_lib.config.profiles import named_profile, profile_place
+from cra_lib.config.profiles import check_sections, named_profile, profile_place
 from cra_lib.datasets import Dataset, dataset_named
 from cra_lib.paths import (
     DataFiles,
@@ -19,7 +19,6 @@ from cra_lib.paths import (
     require,
     result_files,
 )
-from cra_lib.records import InputError
 from cra_lib.reproduction.experiments import is_experiment, run_name
 from cra_lib.reproduction.plan import read_plan
 
@@ -77,18 +76,6 @@ def resolve_config(
         check_sections(layer, where)
     given = merge_sections(layers[1] or {}, overrides or {})
     return run_config(name, variant, seed, profile=layers[0] or {}, overrides=given)
-
-
-def check_sections(layer: object, where: str) -> None:
-    """
-    Raises:
-        InputError: not settings by section.
-    """
-    if layer is None:
-        return
-    bad = [layer] if not isinstance(layer, dict) else layer.values()
-    if not isinstance(layer, dict) or not all(isinstance(values, dict) for values in bad):
-        raise InputError(f"{where}: expected settings by section, such as train: {{epochs: 3}}.")
 
 
 def merge_sections(*layers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

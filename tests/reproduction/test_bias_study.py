@@ -17,9 +17,12 @@ from cra_lib.reporting.figures.bias import reliance_by_strength
 from cra_lib.reporting.tables import bias as tables
 from cra_lib.reproduction import bias_study
 from cra_lib.reproduction.claims import sources_of
+from cra_lib.reproduction.expected import Expected, Key
 from cra_lib.reproduction.obtained import Run
 
-STUDY = bias_study.Study("quick", ("cra", "no-causal"), (1, 2, 3), (0.5, 0.95))
+STUDY = bias_study.Study(
+    "quick", ("train.epochs=12",), ("cra", "no-causal"), (1, 2, 3), (0.5, 0.95)
+)
 
 
 def made_runs(results: ResultFiles) -> list[Run]:
@@ -28,7 +31,7 @@ def made_runs(results: ResultFiles) -> list[Run]:
     runs = []
     for (variant, strength), fall in falls.items():
         for seed in STUDY.seeds:
-            files = bias_study.study_run(results, variant, strength, seed)
+            files = STUDY.run(results, variant, strength, seed)
             for split, level in (("test_iid", 90), ("test", 85), ("test_ood", 90 - fall)):
                 generator = np.random.default_rng(seed)
                 sums = 4 * level + generator.normal(0, 10, (40, len(METRICS)))
@@ -37,7 +40,7 @@ def made_runs(results: ResultFiles) -> list[Run]:
                 write_video_scores(
                     files.video_scores(split), VideoScores(videos, np.full(40, 4), sums)
                 )
-                label = bias_study.study_label(variant, strength)
+                label = STUDY.label(variant, strength)
                 runs.append(Run(label, seed, split, "post-hoc", {}, 160, "avx2", files, "shapes"))
     return runs
 
@@ -53,33 +56,35 @@ def test_the_study_of_the_repository_can_be_read():
     ("change", "named"),
     [
         ({"strengths": [2.0]}, "strengths should be numbers from 0 to 1"),
-        ({"strengths": "all"}, "strengths should be numbers"),
+        ({"strengths": "all"}, "strengths should be a list"),
         ({"seeds": [-1]}, "seeds should be whole numbers"),
         ({"variants": ["craa"]}, "did you mean 'cra'"),
-        ({"epochs": 3}, "expected the keys base, variants, seeds, strengths"),
+        ({"epochs": 3}, "expected the keys base, set, variants, seeds, strengths"),
+        ({"seeds": []}, "seeds should be a list"),
+        ({"set": ["epochs"]}, "A setting is section.name=value"),
     ],
 )
 def test_a_wrong_study_is_one_sentence(tmp_path, change, named):
     path = tmp_path / "study.yaml"
-    good = {"base": "quick", "variants": ["cra"], "seeds": [1], "strengths": [0.5]}
+    good = {"base": "quick", "set": [], "variants": ["cra"], "seeds": [1], "strengths": [0.5]}
     path.write_text(yaml.safe_dump(good | change))
     with pytest.raises(InputError, match=named):
         bias_study.read_study(path)
 
 
-def test_the_default_strength_is_the_pipelines_own(tmp_path):
+def test_the_default_strength_has_the_pipelines_data_and_runs_of_its_own(tmp_path):
     data, results = DataFiles(tmp_path / "shapes"), ResultFiles(tmp_path / "results")
     assert bias_study.study_data(data, 0.5) == data
-    assert bias_study.study_run(results, "cra", 0.5, 1) == results.run("cra", 1)
-    other = bias_study.study_run(results, "cra", 0.95, 1)
-    assert other.root.parent.name == "cra@data.bias=0.95"
-    assert results.root / "bias" in other.root.parents
+    names = {0.5: "cra@train.epochs=12", 0.95: "cra@data.bias=0.95,train.epochs=12"}
+    for strength, name in names.items():
+        run = STUDY.run(results, "cra", strength, 1)
+        assert run.root.parent.name == name and results.root / "bias" in run.root.parents
     assert bias_study.study_data(data, 0.95).root.parent == tmp_path
 
 
 def test_reliance_and_its_differences(tmp_path):
     sources = sources_of(made_runs(ResultFiles(tmp_path)))
-    rows = bias_study.reliance_table(sources, STUDY.variants, STUDY.strengths)
+    rows = bias_study.reliance_table(sources, STUDY)
     assert len(rows) == 4 and all(row.reliance.seeds == 3 for row in rows)
     by_name = {(row.variant, row.strength): row.reliance for row in rows}
     assert by_name["cra", 0.95].figure == pytest.approx(20, abs=3)
@@ -99,6 +104,20 @@ def test_reliance_and_its_differences(tmp_path):
     assert "without video" in figure.axes[0].texts[0].get_text()
 
 
+def test_the_recorded_reliance_has_intervals_over_seeds():
+    expected = Expected("shapes", "quick")
+    name = STUDY.label("cra", 0.95)
+    for metric in ("Acc@QA", "Acc@GQA"):
+        for split, level in (("test_iid", 90), ("test", 85), ("test_ood", 70)):
+            # The second seed was recorded on both instruction sets, which counts once.
+            values = {"avx2": {1: level + 0.0, 2: level + 1.0}, "avx512": {2: level + 3.0}}
+            expected.cells[Key(name, split, metric, "post-hoc")] = values
+    [row] = bias_study.recorded_reliance(expected, STUDY)
+    assert (row.variant, row.strength, row.reliance.seeds) == ("cra", 0.95, 2)
+    assert row.reliance.figure == 20 and row.answers.figure == 86
+    assert row.answers.low < 85 < 87 < row.answers.high
+
+
 def test_the_command_trains_what_is_missing_and_prepares_once(tmp_path, monkeypatch):
     jobs, prepared = [], []
     monkeypatch.setattr(
@@ -111,6 +130,8 @@ def test_the_command_trains_what_is_missing_and_prepares_once(tmp_path, monkeypa
              "--data", str(tmp_path), "--results", str(tmp_path / "out"), "--no-show"]  # fmt: skip
     assert CliRunner().invoke(app, words).exit_code == 0
     assert len(jobs) == 8 and {job.splits for job in jobs} == {bias_study.SPLITS}
+    assert {(job.config.train.epochs, job.config.data.bias) for job in jobs} == {
+        (12, None), (12, 0.95)}  # fmt: skip
     assert prepared == [(0.5, None, "shapes"), (0.95, 0.95, "shapes-bias-0.95")]
 
 

@@ -12,7 +12,7 @@ from cra_lib.evaluator.annotations import read_questions
 from cra_lib.paths import DataFiles, ResultFiles
 from cra_lib.records import read_json, read_predictions
 from cra_lib.reporting.looks import look
-from cra_lib.reproduction.bias_study import Reliance, Study, study_data, study_run
+from cra_lib.reproduction.bias_study import Reliance, Study, study_data
 from cra_lib.reproduction.claims import Outcome
 
 STATISTICS = ("reliance", "grounded", "answers")
@@ -90,7 +90,7 @@ def habit_table(results: ResultFiles, data: DataFiles, study: Study) -> pd.DataF
         questions, scenes = read_questions(files.questions("test_ood")), scenes_of(files)
         for variant in study.variants:
             for seed in study.seeds:
-                path = study_run(results, variant, strength, seed).predictions("test_ood")
+                path = study.run(results, variant, strength, seed).predictions("test_ood")
                 if path.is_file():
                     answers = {p.key: p.answer for p in read_predictions(path)}
                     share, chance = habit_share(questions, answers, scenes)
