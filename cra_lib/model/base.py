@@ -1,6 +1,6 @@
 """What every model of the family shares: shapes, outputs, queries, and being saved."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from cra_lib.model.lookup import one_lookup
 from cra_lib.model.saving import load_pretrained, save_pretrained
 from cra_lib.records import InputError
 
@@ -94,6 +95,9 @@ class Pretrained(nn.Module):
 class GroundedModel(Pretrained):
     """Encode a video once, encode texts, then answer: ``forward(video, candidates, query)``."""
 
+    is_compiled: bool = False
+    """Whether `encode_text` went through torch.compile, which does not see a lookup of ours."""
+
     def __init__(self, text: nn.Module, query_rule: QueryRule, width: int, dropout: float):
         super().__init__()
         self.text = text
@@ -103,6 +107,12 @@ class GroundedModel(Pretrained):
     def encode_text(self, tokens: Tokens, keep: Keep) -> Texts:
         """Token ids to one vector a text; ``keep`` is True on real tokens."""
         return self.text(tokens, keep)
+
+    def encode_chunks(self, chunks: Sequence[tuple[Tokens, Keep]]) -> Texts:
+        """Texts that are padded in several groups, one vector each, in order."""
+        shared = [] if self.is_compiled else [tokens for tokens, _ in chunks]
+        with one_lookup(self.text.backbone, shared):
+            return torch.cat([self.encode_text(tokens, keep) for tokens, keep in chunks])
 
     def query_of(self, candidates: Candidates, truth_index: TruthIndex = None) -> Vector:
         """What the grounding listens to; ``truth_index`` is given in the question stage only."""

@@ -185,6 +185,7 @@ def new_model(config: RunConfig, data: DataFiles) -> nn.Module:
         return _economical(model, config.train)
     if config.train.compile:
         # Texts and videos carry nearly all of the work; their shapes change from step to step.
+        model.is_compiled = True
         model.encode_text = torch.compile(model.encode_text, dynamic=True)
         model.encode_video = torch.compile(model.encode_video, dynamic=True)
     return model

@@ -77,7 +77,7 @@ def stages_of(batch: Batch, objective: Objective) -> list[Stage]:
 def step_losses(model: nn.Module, batch: Batch, objective: Objective) -> dict[str, Tensor]:
     """Every loss of one step: video once, all texts once, then both stages."""
     video = model.encode_video(batch.features)
-    texts = torch.cat([model.encode_text(chunk.tokens, chunk.keep) for chunk in batch.chunks])
+    texts = model.encode_chunks(batch.chunks)
     losses = {}
     for stage in stages_of(batch, objective):
         candidates = texts[stage.rows]
