@@ -79,8 +79,9 @@ def gaussian_mask(gaussian: Gaussian, length: int, sigma: float) -> FrameWeights
     """
     centre, width = gaussian.unsqueeze(-1).unbind(dim=1)
     positions = torch.linspace(0, 1, length, device=gaussian.device, dtype=gaussian.dtype)
-    mask = torch.exp(-0.5 * ((positions - centre) / (width.clamp(min=0.01) / sigma)) ** 2)
-    return mask / mask.amax(dim=-1, keepdim=True)
+    exponent = -0.5 * ((positions - centre) / (width.clamp(min=0.01) / sigma)) ** 2
+    # Scaled before it is taken: a narrow Gaussian between two frames is zero at both in float32.
+    return torch.exp(exponent - exponent.amax(dim=-1, keepdim=True))
 
 
 class TempCLIP(GroundedModel):

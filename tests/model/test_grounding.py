@@ -18,6 +18,7 @@ from cra_lib.model.grounding import (
     SoftmaxSmoother,
     SumSmoother,
 )
+from cra_lib.model.temp_clip import gaussian_mask
 
 ASKING = [ProductGrounder, ScaledGateGrounder, SimilarityGrounder]
 
@@ -108,3 +109,13 @@ def test_forward_reads_like_the_method():
     lines = inspect.getsource(CRA.forward).splitlines()
     assert len(lines) < 25
     assert not any("==" in line or " if " in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [0.0, 0.01, 0.3])
+def test_a_narrow_gaussian_between_two_frames_is_finite(width):
+    """Both neighbours are 105 standard exponents away at the least width: zero in float32."""
+    gaussian = torch.tensor([[0.5 / 31, width], [15.5 / 31, width]], requires_grad=True)
+    mask = gaussian_mask(gaussian, 32, sigma=9.0)
+    assert mask.isfinite().all() and (mask.amax(dim=1) == 1).all()
+    (mask * torch.arange(32)).sum().backward()
+    assert gaussian.grad.isfinite().all()
