@@ -13,7 +13,9 @@ differed. Takes about half an hour on two quiet cores.
 from __future__ import annotations
 
 import argparse
+import csv
 import hashlib
+import json
 import random
 import shutil
 import signal
@@ -22,6 +24,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +32,9 @@ import psutil
 from miniature import environment, make_clone
 
 OWN_TIME = {"runtime.json", "history.csv", "manifest.json", "report.html"}
-"""Products that hold seconds or dates."""
+"""Products that hold little but seconds or dates."""
+TIMES = {"seconds", "samples_per_second", "memory_gb"}
+"""Keys and columns of other products that tell how long something took."""
 APART = {".workflow", "notebooks", "__pycache__"}
 GRACE = 5.0
 """Seconds after which nothing of a killed family may be left."""
@@ -68,8 +73,27 @@ def products(root: Path, folders: tuple[str, ...]) -> dict[str, str]:
             inside = path.relative_to(root)
             if path.is_file() and not APART & set(inside.parts) and path.name not in OWN_TIME:
                 if not path.name.startswith(("record_", ".")):
-                    table[str(inside)] = hashlib.sha256(path.read_bytes()).hexdigest()
+                    table[str(inside)] = hashlib.sha256(timeless(path)).hexdigest()
     return table
+
+
+def timeless(path: Path) -> bytes:
+    """A file without what tells how long something took."""
+    if path.suffix == ".json":
+        content = json.loads(path.read_bytes(), object_pairs_hook=without_times)
+        return json.dumps(content).encode()
+    if path.suffix == ".csv":
+        with path.open(encoding="utf-8", newline="") as file:
+            return str([without_times(row.items()) for row in csv.DictReader(file)]).encode()
+    return path.read_bytes()
+
+
+def without_times(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
+    """
+    >>> without_times([("seconds", 3), ("inertia", 2)])
+    {'inertia': 2}
+    """
+    return {name: value for name, value in pairs if name not in TIMES}
 
 
 def leftovers(root: Path, folders: tuple[str, ...]) -> list[str]:
