@@ -262,12 +262,13 @@ def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[Path]:
-    """As `atomic`; a place that cannot be written to is the user's mistake, not ours."""
+    """As `atomic`, and says so; a place that cannot be written to is the user's mistake."""
     try:
         with atomic(path) as partial:
             yield partial
     except OSError as error:
         raise InputError(f"Cannot write {path} ({error.strerror}); choose another place.") from None
+    print(f"Written: {path}")
 
 
 def _note(notes: Iterable[str]) -> None:

@@ -296,14 +296,18 @@ def _record(dataset: str, folders: list[ResultFiles], path: Path, profile: str |
     known = read_claims(claims_yaml())
     asked = [claim for claim in known if dataset in claim.datasets]
     expected = record(dataset, folders, path, profile, asked)
+    _say(f"Recorded: {path}")
     if not dataset_named(dataset).is_made_here:
         return
-    page = repository_root() / "README.md"
-    if page.is_file():
-        text = with_results(page.read_text(encoding="utf-8"), expected)
+    page, changed = repository_root() / "README.md", []
+    before = page.read_text(encoding="utf-8") if page.is_file() else ""
+    if before and (text := with_results(before, expected)) != before:
         with atomic(page) as partial:
             partial.write_text(text, encoding="utf-8")
-    fill_pages(repository_root(), {claim.id: claim for claim in known}, expected)
+        changed.append(page)
+    changed += fill_pages(repository_root(), {claim.id: claim for claim in known}, expected)
+    for written in dict.fromkeys(changed):
+        _say(f"Brought up to date: {written}")
 
 
 def report(dataset: Dataset = "shapes", results: Results = None) -> None:

@@ -131,6 +131,20 @@ def test_json_and_csv_carry_what_the_table_shows(cra, world):
     assert ("blind: centre second", "") in rows
 
 
+def test_every_file_written_is_named_on_a_line_of_its_own(cra, world):
+    def written(*call, truth=True):
+        out = cra(*call, truth=truth).out.splitlines()
+        return [line.removeprefix("Written: ") for line in out if line.startswith("Written: ")]
+
+    one, two, three = (str(world.root / name) for name in ("a.json", "b.csv", "c.csv"))
+    more = "--json", one, "--csv", two
+    assert written("evaluate", world.lines, *more, "--questions", three) == [one, two, three]
+    assert written("compare", world.spans, world.lines, *more) == [one, two]
+    assert written("blind", "--json", one) == [one]
+    assert written("leaderboard", "--csv", two, truth=False) == [two]
+    assert written("evaluate", world.lines) == []
+
+
 def test_every_question_can_be_written_down(cra, world):
     out = world.root / "questions.csv"
     cra("evaluate", world.lines, world.weights, "--questions", out)

@@ -237,6 +237,7 @@ def test_the_command_records_several_folders(results, recorded, tmp_path):
     folders = ["--results", str(results.root), "--results", str(other.root)]
     done = CliRunner().invoke(app, ["check", "shapes", "--record", *folders])
     assert done.exit_code == 0, done.output
+    assert f"Recorded: {recorded}" in done.output.splitlines()
     expected = read_expected(recorded, "shapes")
     assert expected.seeds(Key("cra", "test", "Acc@QA", "merged")) == [1, 2, 3, 4, 5]
     assert expected.provenance["avx512"]["seeds"] == [5]
