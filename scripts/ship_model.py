@@ -19,7 +19,8 @@ from typing import Annotated, Any
 import typer
 from matplotlib.figure import Figure
 
-from cra_lib.config import RunConfig, load_config
+from cra_lib.config import RunConfig
+from cra_lib.config.files import load_config
 from cra_lib.data.batches import load_split
 from cra_lib.evaluator.annotations import read_questions, read_truths
 from cra_lib.inference.drawing import strip_frames

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from cra_lib import cli
-from cra_lib.config import load_config, run_config, save_config
+from cra_lib.config import run_config
+from cra_lib.config.files import load_config, save_config
 from cra_lib.paths import ResultFiles, RunFiles
 from cra_lib.records import InputError
 from cra_lib.reporting.tables import left_out, read_reports

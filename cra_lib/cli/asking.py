@@ -75,16 +75,11 @@ def ask(
         video, question, options = _sample(video, question, choices)
     else:
         options = _choices(choices)
-    if video is None:
-        raise InputError("Which video? Give a file and a question, or --demo for a sample.")
-    if video.suffix.lower() != ".csv" and not question:
-        raise InputError(f'What about {video}? Give a question: cra ask {video} "what happens".')
-    if video.suffix.lower() != ".csv" and not video.is_file():
-        raise InputError(f"No video at {video}.")  # before torch is imported, which takes seconds
+    is_csv = _checked(video, question).suffix.lower() == ".csv"
     from cra_lib.inference.trained import TrainedModel
 
     trained = TrainedModel(model, encoder=encoder, encoder_weights=weights, device=device)
-    if video.suffix.lower() == ".csv":
+    if is_csv:
         _ask_csv(video, save, trained)
         return
     from cra_lib.inference.session import VideoSession
@@ -101,6 +96,23 @@ def ask(
 
         paths = save_answer(save, answer, video, model=model)
         typer.echo(f"saved     {', '.join(map(str, paths.values()))}", err=as_json)
+
+
+def _checked(video: Path | None, question: str | None) -> Path:
+    """The video or csv, looked at before torch is imported, which takes seconds.
+
+    Raises:
+        InputError: none was given, it is not there, or a video without a question.
+    """
+    if video is None:
+        raise InputError("Which video? Give a file and a question, or --demo for a sample.")
+    if video.suffix.lower() == ".csv":
+        return video
+    if not question:
+        raise InputError(f'What about {video}? Give a question: cra ask {video} "what happens".')
+    if not video.is_file():
+        raise InputError(f"No video at {video}.")
+    return video
 
 
 def _draws_blocks() -> bool:

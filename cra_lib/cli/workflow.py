@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -129,8 +130,6 @@ def notebook(
 
     Exit status: 0 done, 1 a cell failed, 2 bad or missing input, 4 the kernel died.
     """
-    import time
-
     from cra_lib.paths import clone_file
     from cra_lib.reproduction.notebook import (
         copy_name,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cra_lib.config import read_profile
+from cra_lib.config.files import read_profile
 from cra_lib.config.variants import merge
 from cra_lib.datasets import Dataset, dataset_named
 from cra_lib.paths import profile_path

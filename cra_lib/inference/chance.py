@@ -10,7 +10,8 @@ import json
 
 import numpy as np
 
-from cra_lib.config import RunConfig, save_config
+from cra_lib.config import RunConfig
+from cra_lib.config.files import save_config
 from cra_lib.evaluator.annotations import read_questions, read_stamps, read_truths
 from cra_lib.evaluator.spans import all_spans
 from cra_lib.paths import DataFiles, RunFiles, atomic

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cra_lib.config import RunConfig, SpanConfig, load_config
+from cra_lib.config import RunConfig, SpanConfig
+from cra_lib.config.files import load_config
 from cra_lib.data.batches import (
     Split,
     TextChunk,

@@ -6,7 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cra_lib.config import SpanConfig, load_config
+from cra_lib.config import SpanConfig
+from cra_lib.config.files import load_config
 from cra_lib.evaluator.annotations import NUM_FRAMES, stamps_from_count
 from cra_lib.inference.familiar import read_familiar
 from cra_lib.inference.known import Known, read_known

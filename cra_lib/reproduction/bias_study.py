@@ -20,7 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cra_lib.config import check_variant, read_profile
+from cra_lib.config import check_variant
+from cra_lib.config.files import read_profile
 from cra_lib.data.shapes.habits import DEFAULT_BIAS
 from cra_lib.inference.settings import label_of, parse_settings
 from cra_lib.paths import DataFiles, ResultFiles, RunFiles, clone_file

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from cra_lib.config import read_profile
+from cra_lib.config.files import read_profile
 from cra_lib.datasets import dataset_named
 from cra_lib.evaluator import leaderboard
 from cra_lib.paths import ResultFiles, profile_path

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from cra_lib import records
-from cra_lib.config import load_config, run_config
+from cra_lib.config import run_config
+from cra_lib.config.files import load_config
 from cra_lib.config.profiles import named_profile, settings_from
 from cra_lib.datasets import dataset_named
 from cra_lib.inference.settings import first_difference, split_label

@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from cra_lib.config import MACHINE, RunConfig, load_config, run_config
+from cra_lib.config import MACHINE, RunConfig, run_config
+from cra_lib.config.files import load_config
 from cra_lib.datasets import DATASETS
 from cra_lib.paths import (
     RUN_NAME,

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cra_lib.config import VARIANTS, load_config
+from cra_lib.config import VARIANTS
+from cra_lib.config.files import load_config
 from cra_lib.paths import DataFiles, ResultFiles, RunFiles
 from cra_lib.records import InputError, is_finite_number, read_json, read_predictions
 from cra_lib.reproduction.experiments import is_experiment, variant_of

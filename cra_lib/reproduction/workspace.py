@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cra_lib import __version__
-from cra_lib.config import RunConfig, load_config, run_config
+from cra_lib.config import RunConfig, run_config
+from cra_lib.config.files import load_config
 from cra_lib.config.profiles import check_sections, named_profile, profile_place
 from cra_lib.datasets import Dataset, dataset_named
 from cra_lib.paths import (

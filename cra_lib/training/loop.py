@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from cra_lib.config import RunConfig, save_config
+from cra_lib.config import RunConfig
+from cra_lib.config.files import save_config
 from cra_lib.data.batches import load_split
 from cra_lib.evaluator.annotations import read_truths
 from cra_lib.evaluator.metrics import HEADLINE, score

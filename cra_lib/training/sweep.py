@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import torch
 
-from cra_lib.config import RunConfig, load_config
+from cra_lib.config import RunConfig
+from cra_lib.config.files import load_config
 from cra_lib.inference.predict import predict_run, score_run
 from cra_lib.inference.settings import first_difference
 from cra_lib.paths import DataFiles, RunFiles, require

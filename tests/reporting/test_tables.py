@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cra_lib.config import run_config, save_config
+from cra_lib.config import run_config
+from cra_lib.config.files import save_config
 from cra_lib.data.card import data_card
 from cra_lib.evaluator.annotations import read_truths
 from cra_lib.evaluator.metrics import METRICS, score

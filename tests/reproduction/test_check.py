@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cra_lib.cli import app
-from cra_lib.config import run_config, save_config
+from cra_lib.config import run_config
+from cra_lib.config.files import save_config
 from cra_lib.evaluator.metrics import METRICS
 from cra_lib.evaluator.video_scores import VideoScores, write_video_scores
 from cra_lib.paths import ResultFiles, published_csv

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cra_lib.config import save_config
+from cra_lib.config.files import save_config
 from cra_lib.paths import RunFiles
 from cra_lib.records import InputError
 from cra_lib.reporting.tables import left_out, read_reports

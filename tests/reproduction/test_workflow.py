@@ -89,7 +89,7 @@ with open(Path(RESULTS_DIR) / ".ran.txt", "a") as log:
 TRAIN = """
 if False:
     import cra_lib.training, cra_lib.reporting.figures
-from cra_lib.config import save_config
+from cra_lib.config.files import save_config
 from cra_lib.reproduction.workspace import resolve_config
 run = results.run(VARIANT, SEED)
 run.root.mkdir(parents=True, exist_ok=True)

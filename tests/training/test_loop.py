@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from cra_lib.config import load_config, save_config
+from cra_lib.config.files import load_config, save_config
 from cra_lib.data.confounders import write_confounders
 from cra_lib.paths import RunFiles
 from cra_lib.records import InputError
@@ -120,7 +120,7 @@ def test_sigterm_saves_and_the_rest_is_the_same(undisturbed, world, tmp_path, mo
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from cra_lib.config import load_config
+from cra_lib.config.files import load_config
 from cra_lib.paths import DataFiles, RunFiles
 from cra_lib.training import fit, loop
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from cra_lib.config import save_config
+from cra_lib.config.files import save_config
 from cra_lib.paths import RunFiles
 from cra_lib.training import fit
 
@@ -21,7 +21,7 @@ def _quiet(line: str) -> None:
 SHARED = """
 import sys
 from pathlib import Path
-from cra_lib.config import load_config
+from cra_lib.config.files import load_config
 from cra_lib.paths import DataFiles, RunFiles
 from cra_lib.training import fit
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from cra_lib.config import load_config
+from cra_lib.config.files import load_config
 from cra_lib.config.variants import TRAINED
 from cra_lib.evaluator import leaderboard
 from cra_lib.evaluator.metrics import (
