@@ -293,9 +293,9 @@ def _place(
     """Where and in which arithmetic to predict, as Fabric decides it."""
     if accelerator == "cpu" and precision == "32-true":
         return torch.device("cpu"), nullcontext  # known without Fabric, which takes seconds
-    from cra_lib.inference.fabric import Fabric
+    from cra_lib.inference.fabric import make_fabric
 
-    fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)
+    fabric = make_fabric(accelerator=accelerator, devices=1, precision=precision)
     return fabric.device, fabric.autocast
 
 

@@ -21,7 +21,7 @@ from cra_lib.config import RunConfig, TrainConfig
 from cra_lib.data.batches import Split, TrainingBatches
 from cra_lib.data.confounders import read_confounders
 from cra_lib.data.distractors import DistractorSampler
-from cra_lib.inference.fabric import DDPStrategy, Fabric
+from cra_lib.inference.fabric import DDPStrategy, Fabric, make_fabric
 from cra_lib.inference.predict import Evaluation, chunk_tokens, is_padded
 from cra_lib.model import build_model
 from cra_lib.model.base import GroundedModel
@@ -83,7 +83,7 @@ def open_fabric(train: TrainConfig) -> Fabric:
         )
     # The released variants have parameters that never get a gradient.
     strategy = DDPStrategy(find_unused_parameters=True) if several else "auto"
-    fabric = Fabric(
+    fabric = make_fabric(
         accelerator="cuda" if use_cuda else "cpu",
         devices=train.devices,
         num_nodes=train.num_nodes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import socket
 import subprocess
 import sys
@@ -10,12 +11,46 @@ import sys
 import pytest
 
 from cra_lib.config.files import save_config
+from cra_lib.inference.fabric import Fabric, make_fabric
 from cra_lib.paths import RunFiles
 from cra_lib.training import fit
+from cra_lib.training.setup import open_fabric
 
 
 def _quiet(line: str) -> None:
     """Swallow a line of the log."""
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """A machine on which SLURM is installed, outside of its jobs."""
+    for name in [name for name in os.environ if name.startswith(("SLURM_", "TORCHELASTIC_"))]:
+        monkeypatch.delenv(name)
+    srun = tmp_path / "srun"
+    srun.write_text("#!/bin/sh\n")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    return monkeypatch
+
+
+def test_srun_is_asked_for_only_where_it_is_needed(slurm, world, recwarn):
+    def said():
+        texts = [str(warning.message) for warning in recwarn]
+        recwarn.clear()
+        return any("`srun` command" in text for text in texts)
+
+    Fabric(accelerator="cpu", devices=1)
+    assert said(), "Lightning no longer advises, so nothing need be done about it"
+    open_fabric(world.config().train)
+    assert not said()
+    two = {"accelerator": "cpu", "devices": 1, "num_nodes": 2, "strategy": "ddp"}
+    make_fabric(**two)
+    assert said(), "nobody starts the processes of the other node"
+    torchrun = {"RANK": 0, "LOCAL_RANK": 0, "GROUP_RANK": 0, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 1}
+    for name, value in {"TORCHELASTIC_RUN_ID": "1", **torchrun}.items():
+        slurm.setenv(name, str(value))
+    make_fabric(**two)
+    assert not said()
 
 
 SHARED = """
