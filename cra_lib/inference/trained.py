@@ -60,7 +60,9 @@ class TrainedModel:
         self._shapes = origin.dataset == "shapes" if origin else of_shapes
         self.num_frames: int = self.known.num_frames if self.known else NUM_FRAMES
         self.span: SpanConfig | None = origin.span if origin else None
-        self.title = f"{settings.variant}, seed {settings.seed}" if settings else self.folder.name
+        # The folder of a repository in the hub's cache is named after a commit.
+        name = self.folder.name if Path(source).expanduser().is_dir() else self.name
+        self.title = f"{settings.variant}, seed {settings.seed}" if settings else name
         self.tokenizer: Any = tokenizer_for(self.model.settings)
         self.familiar = read_familiar(self.folder)
 

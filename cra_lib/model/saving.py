@@ -40,6 +40,8 @@ SHIPPED = Path(__file__).with_name("shipped")
 FORMAT = "cra-lib 1"
 LANGUAGE_MODEL = "language_model"
 """Folder of a frozen language model inside a model's folder, where it has one of its own."""
+ON_THE_HUB = [WEIGHTS, CONFIG, CARD, *KNOWN_FILES, f"{LANGUAGE_MODEL}/*"]
+"""What is fetched of a repository; nothing else in it is looked at."""
 CODE_KEYS = {"auto_map", "trust_remote_code", "code_revision", "custom_pipelines"}
 """Entries by which a configuration names code that is not in the libraries installed here."""
 
@@ -212,16 +214,15 @@ def model_folder(source: str | Path) -> Path:
             f"No model folder {source}. Give the folder of a trained run, a repository of the hub "
             f"(OWNER/NAME), or a model that comes along: {', '.join(shipped_models())}."
         )
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
 
     try:
-        return Path(
-            snapshot_download(str(source), allow_patterns=[WEIGHTS, CONFIG, CARD, *KNOWN_FILES])
-        )
-    except (OSError, ValueError) as error:
+        return Path(snapshot_download(str(source), allow_patterns=ON_THE_HUB))
+    except (OSError, ValueError):
+        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "the hub has not sent it"
         raise InputError(
-            f"No model folder {source}, and no such repository in the hub's cache or reach "
-            f"({type(error).__name__})."
+            f"No model folder {source}, and no such repository in the hub's cache ({why}); run "
+            f"`hf download {source}` where there is a network, or give a folder."
         ) from None
 
 
