@@ -16,7 +16,8 @@ usage() {
 ./reproduce.sh --help                this text
 
 Options of a reproduction
-  --profile quick|paper   small or full size (shapes: quick; nextgqa, star: paper), or a YAML file;
+  --profile quick|paper   small or full size (shapes: quick; nextgqa, star: paper), or a YAML file,
+                          whose results go to a folder named after it (docs/training.md);
             frozen        the models on a frozen language model (FrozenBiLM)
             annotation    nothing is trained: what the annotation alone shows (nextgqa, star: chosen
                           where no frame features and no videos are found)

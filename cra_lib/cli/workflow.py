@@ -203,7 +203,7 @@ def check(
     ] = False,
     profile: Annotated[
         str | None,
-        typer.Option(help="With --record: the runs' profile, a name or a YAML file."),
+        typer.Option(help="The runs' profile, a name or a YAML file; default: their manifest's."),
     ] = None,
     power: Annotated[
         bool, typer.Option("--power", help="Also print the smallest drops that are noticed.")

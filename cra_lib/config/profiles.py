@@ -71,17 +71,22 @@ def named_profile(dataset: str, profile: str) -> dict[str, Any]:
 
 
 def settings_from(dataset: str, profile: str) -> str:
-    """The profile whose settings a profile has: its base, where it changes none of them.
+    """The first of PROFILES that has a profile's settings; itself, where none has them.
 
     One that cannot be read any more is itself.
     """
+    asked = _settings(dataset, profile)
+    same = (name for name in PROFILES if asked and _settings(dataset, name) == asked)
+    return next(same, profile)
+
+
+def _settings(dataset: str, profile: str) -> tuple[object, object] | None:
+    """Settings and overrides of a profile; None for one that is not there."""
     try:
-        content = _read(dataset, profile)
+        content = named_profile(dataset, profile)
     except InputError:
-        return profile
-    if "base" not in content or content.get("settings") or content.get("overrides"):
-        return profile
-    return str(content["base"])
+        return None
+    return content.get("settings") or {}, content.get("overrides") or {}
 
 
 def _read(dataset: str, profile: str) -> dict[str, Any]:

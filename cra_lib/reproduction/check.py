@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import fmean
 
 from cra_lib.config.files import read_profile
+from cra_lib.config.profiles import settings_from
 from cra_lib.datasets import dataset_named
 from cra_lib.evaluator import leaderboard
 from cra_lib.paths import ResultFiles, profile_path
@@ -27,6 +28,7 @@ from cra_lib.reproduction.expected import (
     read_expected,
 )
 from cra_lib.reproduction.obtained import CHECKED, Run, check_settings, profile_of, read_runs
+from cra_lib.reproduction.plan import read_plan
 from cra_lib.reproduction.verdicts import POWER, Spread, prediction_interval, smallest_drop
 
 PUBLISHED_TOLERANCE = 2.0
@@ -88,8 +90,7 @@ def compare_all(
     """Every number that was obtained or expected, variant by variant.
 
     Args:
-        profile: what the runs were trained with, if it is not the one that was recorded (a YAML
-            file of a trial, say); settings are then not compared with the recorded profile's.
+        profile: what the runs were trained with, a name or a YAML file; None asks the manifests.
 
     Raises:
         InputError: nothing was obtained yet, a damaged file, or runs that are not comparable:
@@ -132,16 +133,27 @@ def refuse_other_profiles(
     Raises:
         InputError: saying what differs.
     """
-    if profile is None:
-        ran = profile_of(expected.dataset, folders)
-        if any(folder.manifest.is_file() for folder in folders) and ran != expected.profile:
-            raise InputError(
-                f"{path} records the profile {expected.profile!r}, but these results come from "
-                f"{ran!r}; run ./reproduce.sh {expected.dataset} --profile {expected.profile}."
-            )
-        check_settings(expected.dataset, expected.profile, runs)
+    dataset, recorded = expected.dataset, expected.profile
+    ran = settings_from(dataset, profile) if profile else profile_of(dataset, folders)
+    is_known = profile or any(folder.manifest.is_file() for folder in folders)
+    # A profile of one's own is recorded by its file's name.
+    if is_known and recorded not in (ran, Path(profile or "").stem):
+        raise InputError(
+            f"{path} records the profile {recorded!r}, but these results come from "
+            f"{_named(ran, folders)!r}, with other settings; nothing is recorded to compare them "
+            f"with. ./reproduce.sh {dataset} --profile {recorded} makes what can be compared."
+        )
+    check_settings(dataset, profile or recorded, runs)
     for run in runs:
         check_questions(run, expected.questions.get(asked_in(run.variant, run.split), 0))
+
+
+def _named(profile: str, folders: Sequence[ResultFiles]) -> str:
+    """A profile by the name that its user gave: the workflow keeps a file of its own for it."""
+    for plan in filter(None, map(read_plan, folders)):
+        if plan.profile_word == profile:
+            return plan.profile
+    return profile
 
 
 def compare_with(expected: Expected, runs: Sequence[Run]) -> list[Cell]:

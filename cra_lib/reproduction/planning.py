@@ -16,6 +16,7 @@ from cra_lib.config.profiles import (
     is_profile_file,
     named_profile,
     profile_place,
+    settings_from,
 )
 from cra_lib.datasets import Dataset, dataset_named
 from cra_lib.paths import DataFiles, data_files, repository_root, require, result_files
@@ -58,7 +59,7 @@ def make_plan(
         variants: names separated by commas; None takes the profile's.
         seeds: numbers separated by commas; None takes the profile's.
         data: folder of the datasets, or of this dataset.
-        results: default results/<dataset>; with ``settings`` a folder named after them.
+        results: default results/<dataset>, or a folder named after settings of this call's own.
         train_from: where the training questions come from.
         weights: folder or file of the frame encoder's weights.
         settings: section -> settings that win over everything.
@@ -73,7 +74,7 @@ def make_plan(
     names = _words(variants) if variants is not None else chosen["variants"]
     numbers = _numbers(seeds) if seeds is not None else chosen["seeds"]
     nextoe = {"data": {"train_from": train_from}} if train_from else {}
-    results = results or _folder_of(dataset, settings or {})
+    results = results or _folder_of(dataset, word, settings or {})
     plan = Plan(
         dataset=dataset,
         profile=Path(word).stem if is_profile_file(word) else word,
@@ -123,12 +124,14 @@ def with_parser(plan: Plan) -> Plan:
     return replace(plan, overrides=merge_sections(plan.overrides, {"causal": {"parser": found}}))
 
 
-def _folder_of(dataset: str, settings: Sections) -> str | None:
+def _folder_of(dataset: str, profile: str, settings: Sections) -> str | None:
     """A folder for results with settings of their own, so that they replace no others."""
-    if not settings:
-        return None
     words = [f"{s}.{name}={value}" for s, values in settings.items() for name, value in
              values.items()]  # fmt: skip
+    if is_profile_file(profile) and settings_from(dataset, profile) == profile:
+        words.insert(0, Path(profile).stem)
+    if not words:
+        return None
     return str(repository_root() / "results" / name_of(dataset, words))
 
 

@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 
+from cra_lib.config.profiles import settings_from
 from cra_lib.datasets import dataset_named
 from cra_lib.evaluator.metrics import METRICS
 from cra_lib.evaluator.statistics import crossed_differences
@@ -33,8 +34,8 @@ def record(
 ) -> Expected:
     """Add the runs of the folders to the recorded ones and write the file.
 
-    A run replaces the recorded one of its variant, seed and instruction set. Numbers of another
-    profile are not mixed: they replace everything.
+    A run replaces the recorded one of its variant, seed and instruction set. Numbers of a profile
+    with other settings are not mixed: they replace everything.
 
     Args:
         profile: a name, or a YAML file; None asks the folders' manifests.
@@ -49,7 +50,7 @@ def record(
         places = ", ".join(str(folder.root) for folder in folders)
         raise InputError(f"No scores in {places}; run ./reproduce.sh {dataset} first.")
     check_settings(dataset, profile, runs)
-    name = Path(profile).stem
+    name = Path(settings_from(dataset, profile)).stem
     expected = _known_of(path, dataset, name) or Expected(dataset, name)
     add_runs(expected, runs)
     _add_intervals(expected, runs)

@@ -16,7 +16,7 @@ from cra_lib.evaluator.metrics import METRICS
 from cra_lib.evaluator.video_scores import VideoScores, write_video_scores
 from cra_lib.paths import ResultFiles, published_csv
 from cra_lib.records import InputError
-from cra_lib.reproduction import manifest
+from cra_lib.reproduction import make_plan, manifest
 from cra_lib.reproduction.check import (
     Cell,
     as_text,
@@ -197,6 +197,35 @@ def test_another_profile_is_refused(results, recorded):
     manifest.record(results.manifest, "03_train", entry)
     with pytest.raises(InputError, match="records the profile 'quick', but .* come from 'paper'"):
         compared(results, recorded)
+
+
+def test_a_profile_with_the_settings_of_the_recorded_one_adds_to_it(results, recorded, tmp_path):
+    frozen = tmp_path / "workflow" / "profiles" / "shapes-frozen.yaml"
+    frozen.write_text("base: quick\nvariants: [frozen-cra]\n")
+    other = ResultFiles(tmp_path / "other")
+    write_run(other, 9, 70.0)
+    expected = record("shapes", [other], recorded, "frozen")
+    assert expected.profile == "quick"
+    assert expected.seeds(Key("cra", "test", "Acc@QA", "merged")) == [*SEEDS, 9]
+
+
+def test_runs_of_a_profile_of_one_s_own_are_no_runs_of_quick(
+    results, recorded, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("cra_lib.reproduction.planning.stage_digest", lambda stage, entry: "")
+    mine = tmp_path / "mine.yaml"
+    own = "base: quick\nvariants: [cra]\nseeds: [1, 2, 3, 4]\n"
+    mine.write_text(f"{own}settings:\n  train: {{epochs: 2}}\n")
+    plan = make_plan(profile=str(mine), results=str(results.root))
+    plan.save()
+    ran = {"seed": 1, "parameters": {"PROFILE": plan.profile_word}, "commit": None}
+    manifest.record(results.manifest, "03_train", ran)
+    with pytest.raises(InputError, match="come from 'mine', with other settings; nothing is rec"):
+        compared(results, recorded)
+    with pytest.raises(InputError, match=r"come from '.*mine\.yaml', with other settings"):
+        compare_all("shapes", results, recorded, tmp_path / "none.csv", str(mine))
+    mine.write_text(own)
+    assert compare_all("shapes", results, recorded, tmp_path / "none.csv", str(mine))
 
 
 def test_other_settings_are_refused(results, recorded):
