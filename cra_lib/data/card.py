@@ -245,10 +245,7 @@ def answer_cooccurrence(
     """Which answers go with a word: answer -> word -> percent of the questions with that word.
 
     The answers kept are the `top` whose shares differ most between the words: these are what a
-    model may guess from the word alone.
-
-    Raises:
-        InputError: no question mentions one of the words.
+    model may guess from the word alone. Empty where one of the words is in no question.
     """
     counts = {word: Counter() for word in words}
     for question in questions:
@@ -257,8 +254,8 @@ def answer_cooccurrence(
         mentioned = set(re.findall(r"[a-z]+", question.text.lower()))
         for word in mentioned.intersection(words):
             counts[word][question.choices[question.answer].lower()] += 1
-    if absent := [word for word, found in counts.items() if not found]:
-        raise InputError(f"No question mentions the word {absent[0]!r}.")
+    if not all(counts.values()):
+        return {}
     totals = {word: found.total() for word, found in counts.items()}
     shares = {
         answer: {word: 100 * counts[word][answer] / totals[word] for word in words}

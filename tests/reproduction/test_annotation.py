@@ -155,11 +155,13 @@ def _small_nextgqa(root: Path) -> None:
 def _small_star(root: Path) -> None:
     root.mkdir(parents=True)
     choices = ["The book.", "The cup.", "The bag.", "The door."]
+    verbs, places = ("throw", "close"), ("near the sofa", "by the window", "in the hall")
+    asked = [f"{verb} {place}" for verb in verbs for place in places]
     for name, count in (("train", 24), ("val", 6)):
         entries = [
             {
                 "question_id": f"Interaction_T{number % 6 + 1}_{name}{number}",
-                "question": f"Which object did the person {('take', 'open')[number % 2]}?",
+                "question": f"Which object did the person {asked[number % 6]}?",
                 "video_id": f"{name.upper()}{number // 2:02}",
                 "start": 1.0 + number % 3,
                 "end": 6.0 + number,
@@ -215,11 +217,15 @@ def test_from_annotation_to_figures(words, repository, monkeypatch, tmp_path):
     assert not (results.figures / "attention.png").exists()
 
 
-def test_star_is_described_without_its_videos(words, repository, tmp_path):
+def test_star_goes_from_its_lists_to_figures(words, repository, monkeypatch, tmp_path):
+    """No video tells a length, and no question has the words of the paper's figure."""
     data, results = DataFiles(Path(words["data"]) / "star"), ResultFiles(Path(words["results"]))
     _small_star(data.root)
     values = _values("star", words, repository, tmp_path)
-    _run_notebook(repository / "notebooks" / "01_prepare_data.ipynb", values)
+    for name in ("01_prepare_data", "02_sample_causal_features", "04_evaluate", "05_figures"):
+        if name == "05_figures":
+            monkeypatch.delitem(sys.modules, "torch", raising=False)
+        _run_notebook(repository / "notebooks" / f"{name}.ipynb", values)
     card = json.loads(results.data_card.read_text())
     assert sum(split["videos"] for split in card["splits"].values()) == 15
     assert any(
@@ -228,9 +234,18 @@ def test_star_is_described_without_its_videos(words, repository, tmp_path):
     assert any(text.startswith("14 videos are taken to end") for text in card["warnings"])
     truths = read_truths(data, "test")
     assert all(span.end < truth.duration for truth in truths.values() for span in truth.segments)
-    (data.root / "Charades_v1_train.csv").write_text("id,length\nTRAIN00,long\n")
+    made = {path.stem for path in [*results.figures.glob("*.png"), *results.tables.glob("*.md")]}
+    assert {"evidence_cover", "node_coverage", "blind_test", "main", "missing"} <= made
+    assert not made & {"answer_cooccurrence", "answer_counts", "training_curves"}
+    report = json.loads(results.run("random", 2024).scores("test").read_text())
+    assert report["header"]["questions"] == 6 and report["header"]["dataset"] == "star"
+
+
+def test_a_length_that_is_no_number_is_one_sentence(tmp_path):
+    _small_star(tmp_path / "star")
+    (tmp_path / "star" / "Charades_v1_train.csv").write_text("id,length\nTRAIN00,long\n")
     with pytest.raises(InputError, match="row 2: expected an id and a length"):
-        prepare(data.root, lengths="annotation")
+        prepare(tmp_path / "star", lengths="annotation")
 
 
 @pytest.fixture
