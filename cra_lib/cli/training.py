@@ -159,6 +159,7 @@ def _predict_splits(
         print(f"{run.predictions(name)}: {len(predictions)} questions")
         if score and data.segments(name).exists():
             report = score_run(run, data, name)
+            print(f"{run.scores(name)}:")
             for rule, values in report["rules"].items():
                 shown = "  ".join(f"{key} {values[key]:.2f}" for key in HEADLINE)
                 print(f"  {rule:<9} {shown}")

@@ -161,6 +161,7 @@ def test_the_command_line_trains_predicts_and_scores(world, tmp_path):
     )
     assert predicted.exit_code == 0, predicted.output
     assert "20 questions" in predicted.output and "post-hoc" in predicted.output
+    assert f"{RunFiles(run).scores('val')}:" in predicted.output.splitlines()
     assert RunFiles(run).scores("val").exists()
 
 
