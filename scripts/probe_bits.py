@@ -5,11 +5,11 @@ Run:    OMP_NUM_THREADS=1 python scripts/probe_bits.py > here.txt
         diff here.txt there.txt
 
 Debian's package ``qemu-user`` (7.2 or later) plays a processor with AVX2 only, Intel's
-(``Haswell``) or AMD's (``EPYC-Rome``), in some minutes. What holds a code path (``ATEN_CPU_CAPABILITY``, ...; see
-results/README.md, "Other processors") is set in front of both commands. QEMU 7.2 sorts wrongly in
-NumPy's AVX2 code, so nothing here sorts; to run more than this script there, add ``X86_V3`` to
-``NPY_DISABLE_CPU_FEATURES`` on both sides. Approximate reciprocals (MKL's float32 ``sqrt``) are
-exact in QEMU and differ between vendors, so such a line tells nothing about AMD beside AMD.
+(``Haswell``) or AMD's (``EPYC-Rome``), in some minutes. What holds a code path
+(``ATEN_CPU_CAPABILITY``, ...; see results/README.md, "Other processors") is set in front of both
+commands. QEMU 7.2 sorts wrongly in NumPy's AVX2 code, so nothing here sorts; to run more than this
+script there, add ``X86_V3`` to ``NPY_DISABLE_CPU_FEATURES`` on both sides. MKL's float32 ``sqrt``
+came out otherwise in emulation than on a real AMD processor: that line tells nothing.
 """
 
 from __future__ import annotations
