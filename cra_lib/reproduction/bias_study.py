@@ -16,7 +16,8 @@ habit share
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -135,35 +136,34 @@ def read_study_sources(results: ResultFiles) -> Sources:
 
 def reliance_table(sources: Sources, study: Study) -> list[Reliance]:
     """A row for each variant and strength that has runs; intervals over seeds and videos."""
-    rows = []
-    for variant in study.variants:
-        for strength in study.strengths:
-            label = study.label(variant, strength)
-            found = [
-                evaluate(_question(label, statistic, metric), sources)
-                for statistic, metric in OUTCOMES
-            ]
-            if found[0].figure is not None:
-                rows.append(Reliance(variant, strength, *found))
-    return rows
+
+    def outcomes(label: str) -> list[Outcome]:
+        found = [evaluate(_question(label, *outcome), sources) for outcome in OUTCOMES]
+        return found if found[0].figure is not None else []
+
+    return _rows(study, outcomes)
 
 
 def recorded_reliance(expected: Expected, study: Study) -> list[Reliance]:
     """The same of the recorded numbers; their intervals are over seeds alone."""
-    rows = []
-    for variant in study.variants:
-        for strength in study.strengths:
-            label = study.label(variant, strength)
-            found = [
-                expected.fall(label, metric)
-                if statistic == FALL
-                else expected.by_seed(label, "test", metric)
-                for statistic, metric in OUTCOMES
-            ]
-            if all(found):
-                outcomes = [Outcome("", *seed_interval(list(v.values())), len(v)) for v in found]
-                rows.append(Reliance(variant, strength, *outcomes))
-    return rows
+
+    def outcomes(label: str) -> list[Outcome]:
+        of = {FALL: expected.fall, VALUE: partial(expected.by_seed, split="test")}
+        found = [
+            list(of[statistic](label, metric=metric).values()) for statistic, metric in OUTCOMES
+        ]
+        if not all(found):
+            return []
+        return [Outcome("", *seed_interval(values), len(values)) for values in found]
+
+    return _rows(study, outcomes)
+
+
+def _rows(study: Study, outcomes: Callable[[str], list[Outcome]]) -> list[Reliance]:
+    """A row for each variant and strength whose label has outcomes."""
+    pairs = [(variant, strength) for variant in study.variants for strength in study.strengths]
+    found = {pair: outcomes(study.label(*pair)) for pair in pairs}
+    return [Reliance(*pair, *ones) for pair, ones in found.items() if ones]
 
 
 def differences(sources: Sources, study: Study, base: str) -> list[tuple[str, float, Outcome]]:
