@@ -110,13 +110,15 @@ def compare_all(
     if expected is None:
         return _against_published(runs, read_published(published_path, dataset))
     refuse_other_profiles(expected, folders, runs, expected_path, profile)
-    asked = _variants_of(dataset, expected.profile)
+    asked = _asked_for(dataset, expected.profile, folders)
     cells = compare_with(expected, runs)
     return [cell for cell in cells if cell.runs or not asked or cell.variant in asked]
 
 
-def _variants_of(dataset: str, profile: str) -> set[str]:
-    """Variants that a run of the profile trains; what else is recorded need not be there."""
+def _asked_for(dataset: str, profile: str, folders: Iterable[ResultFiles]) -> set[str]:
+    """Variants that the folders' plans train, or else the profile's; others need not be there."""
+    if plans := [plan for plan in map(read_plan, folders) if plan]:
+        return {variant for plan in plans for variant in plan.variants}
     path = profile_path(dataset, profile)
     return set(read_profile(path).get("variants") or ()) if path.is_file() else set()
 

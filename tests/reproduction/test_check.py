@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +208,22 @@ def test_a_profile_with_the_settings_of_the_recorded_one_adds_to_it(results, rec
     expected = record("shapes", [other], recorded, "frozen")
     assert expected.profile == "quick"
     assert expected.seeds(Key("cra", "test", "Acc@QA", "merged")) == [*SEEDS, 9]
+
+
+def test_only_what_the_plan_trains_is_missed(results, recorded, monkeypatch):
+    """Two profiles share a file of recorded numbers; a run of one lacks nothing of the other."""
+    profile = recorded.parents[2] / "workflow" / "profiles" / "shapes-quick.yaml"
+    profile.write_text("variants: [cra, ng+]\nseeds: [1]\nsettings: {}\n")
+    write_run(results, 1, 50.0, variant="ng+")
+    record("shapes", [results], recorded)
+    shutil.rmtree(results.run("ng+", 1).root)
+    table = compare_all("shapes", results, recorded, recorded.with_name("none.csv"))
+    assert {cell.variant for cell in table if cell.verdict == "not run"} == {"ng+"}
+    monkeypatch.setattr("cra_lib.reproduction.planning.stage_digest", lambda stage, entry: "")
+    make_plan(variants="cra", seeds="1", results=str(results.root)).save()
+    monkeypatch.setattr("cra_lib.reproduction.runs.problems", lambda job, code: [])
+    table = compare_all("shapes", results, recorded, recorded.with_name("none.csv"))
+    assert {cell.variant for cell in table} == {"cra"}
 
 
 def test_runs_of_a_profile_of_one_s_own_are_no_runs_of_quick(
