@@ -108,8 +108,8 @@ class GroundedModel(Pretrained):
         """Token ids to one vector a text; ``keep`` is True on real tokens."""
         return self.text(tokens, keep)
 
-    def encode_chunks(self, chunks: Sequence[tuple[Tokens, Keep]]) -> Texts:
-        """Texts that are padded in several groups, one vector each, in order."""
+    def encode_chunks(self, chunks: Sequence[tuple[Tensor, Tensor]]) -> Texts:
+        """Texts that are padded in several groups (tokens and what to keep), a vector each."""
         shared = [] if self.is_compiled else [tokens for tokens, _ in chunks]
         with one_lookup(self.text.backbone, shared):
             return torch.cat([self.encode_text(tokens, keep) for tokens, keep in chunks])

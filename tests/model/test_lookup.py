@@ -71,3 +71,11 @@ def test_nothing_is_changed_without_gradients(backbone):
     with pytest.raises(RuntimeError, match="stopped"), one_lookup(backbone, chunks()):
         raise RuntimeError("stopped")
     assert not backbone.get_input_embeddings()._forward_hooks
+
+
+def test_groups_of_other_lengths_are_encoded_in_order(tiny):
+    model = tiny.build("no-causal").eval()
+    groups = [(ids % 60, ids % 60 != 1) for ids in chunks()]
+    texts = model.encode_chunks(groups)
+    alone = torch.cat([model.encode_text(*group) for group in groups])
+    assert torch.equal(texts, alone) and len(texts) == 8
