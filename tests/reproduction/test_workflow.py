@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cra_lib.config.profiles import ANNOTATION, PROFILES
+from cra_lib.config.profiles import ANNOTATION, PROFILES, named_profile
 from cra_lib.datasets import DATASETS
 from cra_lib.records import InputError
 from cra_lib.reproduction import fingerprint, make_plan
@@ -432,15 +432,10 @@ def test_profiles_exist_for_every_dataset(repository):
     assert names == wanted - {f"shapes-{ANNOTATION}"}
 
 
-def test_a_model_is_trained_alike_in_every_profile_that_has_it(repository):
-    """The full profiles repeat the frozen ones' recipe: files without a way to share a part."""
-    folder = repository / "workflow" / "profiles"
+def test_a_model_is_trained_alike_in_every_profile_that_has_it():
     for dataset in DATASETS:
-        full, frozen = (
-            yaml.safe_load((folder / f"{dataset}-{size}.yaml").read_text())
-            for size in ("paper", "frozen")
-        )
-        assert full["settings"]["frozen"] == frozen["settings"]["frozen"]
+        full, frozen = (named_profile(dataset, size) for size in ("paper", "frozen"))
+        assert full["settings"] == frozen["settings"]
         assert set(frozen["variants"]) <= set(full["variants"])
 
 
