@@ -135,6 +135,13 @@ def _forced(again: Iterable[str]) -> list[str]:
     return ["--forcerun", *again] if again else []
 
 
+def _first(plan: Plan) -> list[str]:
+    """Options that start the longest trainings first, two passes a step: no core ends up idle."""
+    slow = [run for run in plan.trained_runs if plan.config(*run).model.baseline == "gaussian"]
+    files = [plan.model(*run)[0] for run in slow]
+    return ["--prioritize", *files] if files else []
+
+
 def _environment() -> dict[str, str]:
     """Notebooks and jobs import the cra_lib that planned them, installed or not."""
     search = [str(repository_root()), os.environ.get("PYTHONPATH", "")]
@@ -172,7 +179,7 @@ def _snakemake(plan: Plan, plan_file: Path, again: Sequence[str] = ()) -> int:
     leader = {LEADER: str(os.getpid())} if is_local else {}
     with open(plan.folder / "snakemake.log", "w", encoding="utf-8") as log:
         worker = subprocess.Popen(
-            _command(plan, plan_file, *limit, *_forced(again)),
+            _command(plan, plan_file, *limit, *_first(plan), *_forced(again)),
             stderr=log,
             env=_environment() | leader,
             start_new_session=True,

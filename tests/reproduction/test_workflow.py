@@ -439,6 +439,16 @@ def test_a_model_is_trained_alike_in_every_profile_that_has_it():
         assert set(frozen["variants"]) <= set(full["variants"])
 
 
+def test_what_takes_longest_starts_first(tmp_path):
+    """Two passes a step: started last, one core would wait for it alone."""
+    plan = make_plan(variants="cra,ng+,frozen-ng+", seeds="1,2", results=str(tmp_path))
+    option, *files = workflow._first(plan)
+    assert option == "--prioritize"
+    started = {(path.parent.parent.name, path.parent.name) for path in map(Path, files)}
+    assert started == {(name, f"seed{k}") for name in ("ng+", "frozen-ng+") for k in (1, 2)}
+    assert workflow._first(make_plan(variants="cra", results=str(tmp_path))) == []
+
+
 def test_snakefile_stays_short(repository):
     assert len((repository / "workflow" / "Snakefile").read_text().splitlines()) <= 150
 
