@@ -19,7 +19,6 @@ from cra_lib.config import RunConfig, SpanConfig
 from cra_lib.config.files import load_config
 from cra_lib.data.batches import (
     Split,
-    TextChunk,
     chunk_texts,
     make_split,
     unique_pairs,
@@ -152,7 +151,7 @@ def _outputs(model: nn.Module, split: Split, config: RunConfig) -> _Outputs:
     chunks, row_of = chunk_texts(
         split.table, texts, chunk_tokens(config, device), is_padded(config)
     )
-    pairs = encode_texts(model, chunks)
+    pairs = model.encode_chunks([(c.tokens.to(device), c.keep.to(device)) for c in chunks])
     video = torch.cat([model.encode_video(part.to(device)) for part in split.features.split(64)])
     collected = []
     # The released front-door sees the whole batch; else large ones share the work on confounders.
@@ -182,14 +181,6 @@ def _prompted_outputs(model: nn.Module, split: Split, config: RunConfig) -> _Out
         probabilities = output.answer_logits.softmax(dim=-1)
         collected.append((probabilities, output.frame_weights, output.raw_weights, output.gaussian))
     return _Outputs(*map(_joined, zip(*collected, strict=True)))
-
-
-def encode_texts(model: nn.Module, chunks: tuple[TextChunk, ...]) -> Tensor:
-    """[N, D]: the texts of all chunks, end to end."""
-    device = next(model.parameters()).device
-    return torch.cat(
-        [model.encode_text(chunk.tokens.to(device), chunk.keep.to(device)) for chunk in chunks]
-    )
 
 
 def chunk_tokens(config: RunConfig, device: torch.device) -> int:

@@ -208,16 +208,8 @@ class VideoSession:
         width = settings.max_pair_tokens if settings.text_pooling == "padded" else None
         tokens, keep = table.padded(table.pairs(numbers, numbers), width)
         with torch.inference_mode():
-            return torch.cat(
-                [
-                    self.model.encode_text(part.to(self._device), kept.to(self._device))
-                    for part, kept in zip(
-                        torch.from_numpy(tokens).split(256),
-                        torch.from_numpy(keep).split(256),
-                        strict=True,
-                    )
-                ]
-            )
+            parts = (torch.from_numpy(each).to(self._device).split(256) for each in (tokens, keep))
+            return self.model.encode_chunks(list(zip(*parts, strict=True)))
 
     def _answer(
         self, question: str, choices: tuple[str, ...], texts: torch.Tensor, ranked: bool

@@ -18,8 +18,9 @@ def one_lookup(backbone: nn.Module, tokens: Sequence[Tensor]) -> Iterator[None]:
     added up once a call. Inside, calls read from the rows that occur in any of them, gathered once.
     Outputs and gradients have the same bits; without gradients nothing is changed.
     """
-    table = backbone.get_input_embeddings()
-    if len(tokens) < 2 or not (torch.is_grad_enabled() and table.weight.requires_grad):
+    reads_only = not torch.is_grad_enabled()  # a tower made for reading alone has no such table
+    table = None if reads_only or len(tokens) < 2 else backbone.get_input_embeddings()
+    if table is None or not table.weight.requires_grad:
         yield
         return
     used = torch.cat([ids.flatten() for ids in tokens]).unique()

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from cra_lib.config.files import read_profile
-from cra_lib.config.profiles import settings_from
+from cra_lib.config.profiles import named_profile, settings_from
 from cra_lib.datasets import dataset_named
 from cra_lib.evaluator import leaderboard
 from cra_lib.paths import ResultFiles, profile_path
@@ -120,7 +119,7 @@ def _asked_for(dataset: str, profile: str, folders: Iterable[ResultFiles]) -> se
     if plans := [plan for plan in map(read_plan, folders) if plan]:
         return {variant for plan in plans for variant in plan.variants}
     path = profile_path(dataset, profile)
-    return set(read_profile(path).get("variants") or ()) if path.is_file() else set()
+    return set(named_profile(dataset, profile).get("variants") or ()) if path.is_file() else set()
 
 
 def refuse_other_profiles(

@@ -104,12 +104,13 @@ def profile_of(dataset: str, folders: Iterable[ResultFiles]) -> str:
     Raises:
         InputError: they ran with different ones.
     """
-    names = {
-        settings_from(dataset, str(entry["parameters"]["PROFILE"])): results.root
+    ran = {
+        str(entry["parameters"]["PROFILE"]): results.root
         for results in folders
         for entry in read_manifest(results.manifest).values()
         if entry.get("seed") and "PROFILE" in entry["parameters"]
     }
+    names = {settings_from(dataset, word): place for word, place in ran.items()}
     if len(names) > 1:
         places = ", ".join(f"{name} in {place}" for name, place in names.items())
         raise InputError(f"These results come from different profiles ({places}).")
