@@ -75,7 +75,7 @@ def sample_visual(
         The visual part of the card.
 
     Raises:
-        InputError: no training video has features, or fewer frames than clusters.
+        InputError: no training video has features, or fewer different frames than clusters.
     """
     clock: dict[str, float] = {}
     wanted = set(video_ids)
@@ -88,7 +88,7 @@ def sample_visual(
             )
         rows = FrameRows(store, used)
         with _timed(clock, "cluster"):
-            clusters = _cluster(rows, cfg, workers)
+            clusters = _filled(_cluster(rows, cfg, workers), "frames")
         write_confounders(out, clusters.centres, clusters.counts)
         card = {
             "source": _source(feature_path),
@@ -128,7 +128,7 @@ def sample_language(
         The linguistic part of the card.
 
     Raises:
-        InputError: parser or encoder is not installed, or fewer pairs than clusters.
+        InputError: parser or encoder is not installed, or fewer different pairs than clusters.
     """
     clock: dict[str, float] = {}
     if parsed is None:
@@ -143,7 +143,9 @@ def sample_language(
         encoder = encoder or load_node_encoder(cfg.node_encoder, width)
         graphs = build_graphs(parsed.components, encoder, progress=progress)
     with _timed(clock, "cluster"):
-        clusters = _cluster(_graph_rows(graphs), cfg, workers)
+        clusters = _filled(
+            _cluster(_graph_rows(graphs), cfg, workers), "pairs of question and answer"
+        )
     centres = clusters.centres.reshape(len(clusters.centres), len(NODES), -1)
     write_confounders(out, centres, clusters.counts)
     card = _language_card(parsed, graphs, cfg, encoder)
@@ -168,6 +170,22 @@ def _cluster(rows, cfg: CausalConfig, workers: int) -> Clusters:
     return streaming_kmeans(
         rows, cfg.num_confounders, seed=cfg.seed, batch_size=cfg.batch_size, workers=workers
     )
+
+
+def _filled(clusters: Clusters, rows: str) -> Clusters:
+    """The clusters, none of them empty.
+
+    Raises:
+        InputError: a centre has no row.
+    """
+    filled = int((clusters.counts > 0).sum())
+    if filled < len(clusters.counts):
+        raise InputError(
+            f"The {clusters.counts.sum()} training {rows} differ too little for "
+            f"{len(clusters.counts)} clusters: {len(clusters.counts) - filled} stay empty; set "
+            f"causal.num_confounders to {filled} or less."
+        )
+    return clusters
 
 
 def _language_card(

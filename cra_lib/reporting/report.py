@@ -120,7 +120,7 @@ def page_facts(dataset: str, results: ResultFiles) -> dict[str, Any]:
             for section, heading in SECTIONS.items()
         ],
         "found": found(results, judged),
-        "one_seed": seeds == 1,
+        "one_seed": seeds == 1 and not untrained,
         "tiles": tiles(results),
         "explorer": results.explorer.name if results.explorer.exists() else "",
         "counts": counts,

@@ -129,6 +129,15 @@ def test_too_many_confounders_are_refused(small_data):
         sampling.sample_language(questions, small_data.language_confounders, many, width=8)
 
 
+def test_rows_that_repeat_each_other_make_no_more_clusters_than_they_are(small_data):
+    questions = read_questions(small_data.questions("train"))
+    few = [questions[0], questions[-1]] * 20
+    expected = r"differ too little for 6 clusters: 4 stay empty; set causal.num_confounders to 2"
+    with pytest.raises(InputError, match=expected):
+        sampling.sample_language(few, small_data.language_confounders, SETTINGS, width=8)
+    assert not small_data.language_confounders.exists()
+
+
 def test_another_number_goes_to_files_of_its_own(small_data, tmp_path):
     """What the profile's runs read stays as it is."""
     results = tmp_path / "results"

@@ -260,6 +260,7 @@ def report_of_chance(words, tmp_path):
 def test_the_report_says_what_it_is(report_of_chance):
     assert "Annotation alone (profile annotation; no frame features" in report_of_chance
     assert "training_curves" not in report_of_chance and "evidence_cover" in report_of_chance
+    assert "trains more" not in report_of_chance, "nothing here is trained"
 
 
 @pytest.mark.slow
