@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,7 @@ def reliance_by_strength(
 
     Args:
         rows: variant, strength, statistic (of PANELS), figure, low, high, seeds.
-        references: computed answerer -> strength -> its fall of Acc@QA; grey lines with names.
+        references: computed answerer -> strength -> its fall of Acc@QA; grey lines.
     """
     figure = blank(PAGE, 3.0)
     variants, strengths = in_order(rows["variant"]), sorted(rows["strength"].unique())
@@ -70,9 +71,8 @@ def _draw_answerers(
     axes: Axes, strengths: Sequence[float], references: Mapping[str, Mapping[float, float]]
 ) -> None:
     """What the best answerer without the video (or with the scene alone) would lose."""
-    for name, falls in references.items():
+    for line, (name, falls) in zip(cycle(("-", ":", "--")), references.items(), strict=False):
         known = [(place, falls[s]) for place, s in enumerate(strengths) if s in falls]
         if known:
-            axes.plot(*zip(*known, strict=True), "-", color=GREY, linewidth=0.9, zorder=0.8)
-            axes.annotate(REFERENCE_NAMES.get(name, name), known[-1], (-4, 3),
-                          textcoords="offset points", ha="right", fontsize=6.5)  # fmt: skip
+            axes.plot(*zip(*known, strict=True), line, color=GREY, linewidth=1.2, zorder=0.8,
+                      label=REFERENCE_NAMES.get(name, name))  # fmt: skip
