@@ -77,7 +77,9 @@ def scores_text(expected: Expected, variant: str, split: str = "test") -> str:
         return "not recorded yet"
     means = [fmean(v for *_, v in expected.flat(cells[metric])) for metric in SHOWN]
     seeds = len(expected.seeds(cells[SHOWN[0]]))
-    return " / ".join(f"{m:.1f}" for m in means) + (f" ({seeds} seeds)" if seeds > 1 else "")
+    return " / ".join(f"{m:.1f}" for m in means) + (
+        f" ({seeds} seeds)" if seeds > 1 else " (one seed)"
+    )
 
 
 def fall_text(expected: Expected, variant: str) -> str:

@@ -184,6 +184,8 @@ def test_marked_places_are_filled_and_typed_numbers_found(claim):
     assert not prose.typed_comparisons(text)
     assert prose.typed_comparisons("`cra` 86.0 / 81.8 / 61.5, and -5.0 [-8.9, -0.9]")
     assert prose.typed_comparisons("answers 79.7 % (standard deviation 6.5)")
+    single = Expected("shapes", "quick", {k: {"avx2": {1: 50.0}} for k in keys})
+    assert prose.scores_text(single, "cra") == "50.0 / 50.0 / 50.0 (one seed)"
     assert "not recorded yet" in prose.filled("<!-- scores:ng -->x<!-- /scores -->", {}, recorded)
     with pytest.raises(InputError, match="quotes the claim 'gsg', which is not in claims.yaml"):
         prose.filled(page, {}, recorded)
