@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -22,6 +21,8 @@ PANELS = {
 """Statistic of the table -> label of its axis; falls are from test_iid to test_ood."""
 FEWEST_SEEDS = 3
 """Two seeds give an interval of 13 standard errors, which would be all that a panel shows."""
+ANSWERERS = {"blind": "-", "scene_and_text": ":"}
+"""Computed answerer -> its line."""
 
 
 @styled
@@ -71,8 +72,8 @@ def _draw_answerers(
     axes: Axes, strengths: Sequence[float], references: Mapping[str, Mapping[float, float]]
 ) -> None:
     """What the best answerer without the video (or with the scene alone) would lose."""
-    for line, (name, falls) in zip(cycle(("-", ":", "--")), references.items(), strict=False):
+    for name, falls in references.items():
         known = [(place, falls[s]) for place, s in enumerate(strengths) if s in falls]
         if known:
-            axes.plot(*zip(*known, strict=True), line, color=GREY, linewidth=1.2, zorder=0.8,
-                      label=REFERENCE_NAMES.get(name, name))  # fmt: skip
+            axes.plot(*zip(*known, strict=True), ANSWERERS.get(name, "-"), color=GREY,
+                      linewidth=1.2, zorder=0.8, label=REFERENCE_NAMES.get(name, name))  # fmt: skip
