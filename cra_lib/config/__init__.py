@@ -47,6 +47,9 @@ class DataConfig(Section):
     """shapes only: number of videos of each other split; 0 keeps the dataset's default."""
     bias: float | None = Field(None, ge=0, le=1)
     """shapes only: strength of both confounders in the biased splits; None keeps the default."""
+    noise: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """shapes only: standard deviation of the noise on every pixel of the videos, in grey levels of
+    255; None draws none."""
 
 
 class CausalConfig(Section):

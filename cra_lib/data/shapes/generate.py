@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -80,6 +81,7 @@ def generate(
     seed: int = 0,
     sizes: Mapping[str, int] | None = None,
     bias: float | Bias = DEFAULT_BIAS,
+    noise: float = 0.0,
     workers: int = 2,
     progress: bool = True,
 ) -> dict:
@@ -88,15 +90,19 @@ def generate(
     Args:
         sizes: videos per split, where they differ from `SIZES`; splits of size 0 are left out.
         bias: strength of both confounders in train, val, test_iid and (reversed) test_ood.
+        noise: standard deviation of the noise on every pixel, in grey levels of 255. What happens
+            and what is asked stay the same.
         workers: processes that render; their number does not change a byte.
 
     Returns:
         The content of ``reference.json``.
 
     Raises:
-        InputError: an unknown split, a negative size, a bias outside 0 to 1.
+        InputError: an unknown split, a negative size, a bias outside 0 to 1, a negative noise.
     """
     biases, sizes = split_biases(bias), _checked_sizes(sizes)
+    if not 0 <= noise < math.inf:
+        raise InputError(f"The noise of shapes should be 0 grey levels or more, got {noise}.")
     files = DataFiles(Path(out_dir))
     clips = {
         split: list(draw_clips(split, count, biases[split], seed)) for split, count in sizes.items()
@@ -104,7 +110,8 @@ def generate(
     # The reference file is written last: while it is missing, the dataset is not complete.
     reference_path = files.root / "reference.json"
     reference_path.unlink(missing_ok=True)
-    _render([clip for split in clips.values() for clip in split], files, workers, progress)
+    drawn_clips = [clip for split in clips.values() for clip in split]
+    _render(drawn_clips, noise, files, workers, progress)
     for split, drawn in clips.items():
         _write_split(files, split, drawn)
     annotations.write_json(
@@ -113,7 +120,7 @@ def generate(
     )
     asked = {split: _asked(drawn) for split, drawn in clips.items()}
     reference = {
-        "settings": {"seed": seed, "sizes": sizes, "bias": list(biases["val"][:2])},
+        "settings": {"seed": seed, "sizes": sizes, "bias": list(biases["val"][:2]), "noise": noise},
         "statistics": {split: _statistics(asked[split], biases[split]) for split in clips},
         **reference_rows(asked, biases),
     }
@@ -130,11 +137,13 @@ def _checked_sizes(sizes: Mapping[str, int] | None) -> dict[str, int]:
     return {split: count for split, count in sizes.items() if count}
 
 
-def _render(clips: Sequence[Clip], files: DataFiles, workers: int, progress: bool) -> None:
+def _render(
+    clips: Sequence[Clip], noise: float, files: DataFiles, workers: int, progress: bool
+) -> None:
     """Encode what is missing. A sidecar of hashes tells a finished video of another setting."""
     marks_path = files.root / "videos" / "worlds.json"
     remove_unfinished(marks_path.parent)
-    wanted = {clip.video_id: _mark(clip.world) for clip in clips}
+    wanted = {clip.video_id: _mark(clip.world, noise) for clip in clips}
     marks = json.loads(marks_path.read_text()) if marks_path.exists() else {}
     todo = [
         clip
@@ -145,7 +154,7 @@ def _render(clips: Sequence[Clip], files: DataFiles, workers: int, progress: boo
     # Marks of what is about to be drawn go first, so that a killed run leaves none that is wrong.
     kept = {name: mark for name, mark in wanted.items() if marks.get(name) == mark}
     annotations.write_json(marks_path, kept)
-    render = partial(_write_clip, files)
+    render = partial(_write_clip, files, noise)
     with ExitStack() as stack:
         done: Iterator[str] = map(render, todo)
         if workers > 1 and len(todo) > 1:
@@ -161,12 +170,13 @@ def _render(clips: Sequence[Clip], files: DataFiles, workers: int, progress: boo
                     print(f"shapes: {count} of {len(todo)} videos rendered", file=sys.stderr)
 
 
-def _mark(world: World) -> str:
-    return hashlib.sha256(repr((world, ENCODING, PIXELS)).encode()).hexdigest()[:16]
+def _mark(world: World, noise: float) -> str:
+    described = (world, ENCODING, PIXELS, *([noise] if noise else []))
+    return hashlib.sha256(repr(described).encode()).hexdigest()[:16]
 
 
-def _write_clip(files: DataFiles, clip: Clip) -> str:
-    write_video(files.video(clip.video_id), render_frames(clip.world), FPS, **ENCODING)
+def _write_clip(files: DataFiles, noise: float, clip: Clip) -> str:
+    write_video(files.video(clip.video_id), render_frames(clip.world, noise), FPS, **ENCODING)
     return clip.video_id
 
 

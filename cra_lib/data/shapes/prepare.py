@@ -18,6 +18,7 @@ def prepare(
     train_videos: int = 0,
     eval_videos: int = 0,
     bias: float | None = None,
+    noise: float | None = None,
     seed: int | None = None,
     workers: int = 2,
     progress: bool = False,
@@ -28,9 +29,10 @@ def prepare(
         train_videos: number of training videos; 0 keeps the default. Likewise ``eval_videos``,
             of each other split.
         bias: strength of both confounders; None keeps the default.
+        noise: standard deviation of the pixels' noise, in grey levels of 255; None is 0.
 
     Raises:
-        InputError: a size or bias out of range.
+        InputError: a size, bias or noise out of range.
     """
     files = DataFiles(root)
     asked = {split: train_videos if split == "train" else eval_videos for split in SIZES}
@@ -41,6 +43,7 @@ def prepare(
         seed=seed or 0,
         sizes={split: count for split, count in asked.items() if count},
         bias=DEFAULT_BIAS if bias is None else bias,
+        noise=noise or 0.0,
         workers=workers,
         progress=progress,
     )

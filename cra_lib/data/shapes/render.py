@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator
 from functools import lru_cache
@@ -68,8 +69,26 @@ class Brush:
         self.draw.line(ends, fill=fill, width=max(1, round(width * ZOOM)))
 
 
-def render_frames(world: World) -> Iterator[np.ndarray]:
-    """The frames of a video in order, uint8 [96, 96, 3]; frames that look alike are drawn once."""
+def render_frames(world: World, noise: float = 0.0) -> Iterator[np.ndarray]:
+    """The frames of a video in order, uint8 [96, 96, 3].
+
+    Args:
+        noise: standard deviation of what is added to every value of every frame, in grey levels
+            of 255; the same world gets the same noise.
+    """
+    clean = _clean_frames(world)
+    if not noise:
+        yield from clean
+        return
+    mark = hashlib.sha256(repr(world).encode()).digest()
+    generator = np.random.default_rng(int.from_bytes(mark[:8], "big"))
+    for pixels in clean:
+        added = noise * generator.standard_normal(pixels.shape, np.float32)
+        yield np.clip(np.rint(pixels + added), 0, 255).astype(np.uint8)
+
+
+def _clean_frames(world: World) -> Iterator[np.ndarray]:
+    """As they are drawn; frames that look alike are drawn once."""
     drawn: dict[tuple, np.ndarray] = {}
     for frame in range(world.frame_count):
         event = world.event_at(frame)

@@ -107,6 +107,31 @@ def test_finished_videos_are_not_drawn_again(dataset):
     assert video.stat().st_mtime_ns == before
 
 
+def test_noise_changes_what_is_seen_and_nothing_else(dataset, tmp_path):
+    few = {"train": 1, "val": 1, "test_iid": 0, "test": 1, "test_ood": 0}
+    clean, noisy, again = (tmp_path / name for name in ("clean", "noisy", "again"))
+    for folder, noise, workers in ((clean, 0.0, 1), (noisy, 40.0, 1), (again, 40.0, 2)):
+        generate(folder, sizes=few, noise=noise, workers=workers, progress=False)
+    assert fingerprint(noisy) == fingerprint(again)
+    before, after = fingerprint(clean), fingerprint(noisy)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"reference.json", "videos/worlds.json",
+                       *(name for name in before if name.endswith(".mp4"))}  # fmt: skip
+    assert json.loads((noisy / "reference.json").read_text())["settings"]["noise"] == 40.0
+    videos = [read_frames(folder / "videos" / "test0000.mp4", [0.2]) for folder in (clean, noisy)]
+    assert 15 < np.std(videos[0].astype(float) - videos[1].astype(float)) < 60
+    # Videos of another noise are drawn again, also without any.
+    generate(noisy, sizes=few, workers=1, progress=False)
+    assert fingerprint(noisy) == before
+
+
+@pytest.mark.parametrize("noise", [-1.0, float("nan"), float("inf")])
+def test_noise_that_is_none_is_refused(tmp_path, noise):
+    with pytest.raises(InputError, match="noise of shapes should be 0 grey levels or more"):
+        generate(tmp_path, sizes=SMALL, noise=noise, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_reference_is_missing_while_the_set_is_incomplete(tmp_path, monkeypatch):
     module = __import__("importlib").import_module("cra_lib.data.shapes.generate")
 

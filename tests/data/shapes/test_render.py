@@ -78,6 +78,16 @@ def test_rendering_is_deterministic_and_of_the_declared_size():
     assert all((one == two).all() for one, two in zip(first, second, strict=True))
 
 
+def test_noise_is_each_frames_own_and_as_strong_as_asked():
+    world = next(draw_clips("val", 1, split_biases(0.5)["val"])).world
+    clean = np.stack(list(render_frames(world))).astype(float)
+    noisy = np.stack(list(render_frames(world, 10.0))).astype(float)
+    added = (noisy - clean)[(clean > 60) & (clean < 195)]
+    assert abs(added.mean()) < 0.1 and abs(added.std() - 10) < 0.1
+    assert len({frame.tobytes() for frame in noisy}) == len(noisy)
+    assert (noisy == np.stack(list(render_frames(world, 10.0)))).all()
+
+
 def test_actions_build_up_and_end():
     event = Event(0, "flag", 10, 20)
     amounts = [action_amount(event, frame) for frame in range(10, 20)]
