@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -24,16 +25,17 @@ def register(app: typer.Typer) -> None:
 
 def bias(
     variants: Annotated[
-        str | None, typer.Option(help="Names, separated by commas; default: the profile's.")
+        str | None, typer.Option(help="Names, separated by commas; default: the study's.")
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="Such as 1,2 or 2024-2028; default: the profile's.")
+        str | None, typer.Option(help="Such as 1,2 or 2024-2028; default: the study's.")
     ] = None,
     strengths: Annotated[
-        str | None, typer.Option(help="Such as 0,0.95; default: the profile's.")
+        str | None, typer.Option(help="Such as 0,0.95; default: the study's.")
     ] = None,
     study_file: Annotated[
-        Path | None, typer.Option("--study", help="Default: workflow/studies/shapes-bias.yaml.")
+        Path | None,
+        typer.Option("--study", help="A file of workflow/studies; default: shapes-bias.yaml."),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, one thread each.")] = 2,
     data_dir: DataDir = None,
@@ -49,7 +51,14 @@ def bias(
     """
     from cra_lib.reproduction.bias_study import read_study
 
-    study = read_study(study_file)
+    study = narrowed(read_study(study_file), variants, seeds, strengths)
+    raise typer.Exit(run_and_show([study], data_dir, results_dir, jobs, show=show))
+
+
+def narrowed(
+    study: Study, variants: str | None, seeds: str | None, strengths: str | None = None
+) -> Study:
+    """A study of what an option names, where one does."""
     if variants:
         from cra_lib.config import check_variant
 
@@ -59,13 +68,21 @@ def bias(
         study = study._replace(seeds=tuple(parse_seeds(seeds)))
     if strengths:
         study = study._replace(strengths=parse_strengths(strengths))
-    failed = run_study(study, data_dir, results_dir, jobs)
+    return study
+
+
+def run_and_show(
+    studies: Iterable[Study], data_dir: Path | None, results_dir: Path | None, jobs: int, *,
+    show: bool = True,
+) -> int:  # fmt: skip
+    """Train what studies lack, then show all of it; the command's exit status."""
+    failed = [name for s in studies for name in run_study(s, data_dir, results_dir, jobs)]
     if show:
-        show_study(data_dir, results_dir)
-    raise typer.Exit(1 if failed else 0)
+        show_studies(data_dir, results_dir)
+    return 1 if failed else 0
 
 
-def show_study(data_dir: Path | None, results_dir: Path | None) -> None:
+def show_studies(data_dir: Path | None, results_dir: Path | None) -> None:
     """Run notebook 07 on the runs that are there; its copy and page lie beside them."""
     from cra_lib.reproduction.bias_study import study_results
     from cra_lib.reproduction.notebook import run_notebook
@@ -105,7 +122,7 @@ def run_study(
 ) -> dict[str, str]:
     """Prepare each strength's dataset, then train and score what is missing; what failed."""
     from cra_lib.inference.settings import parse_settings
-    from cra_lib.reproduction.bias_study import SPLITS, study_data
+    from cra_lib.reproduction.bias_study import SPLITS
     from cra_lib.reproduction.workspace import merge_sections, resolve_config
     from cra_lib.training.sweep import Job, sweep
 
@@ -113,27 +130,30 @@ def run_study(
     todo = []
     for strength in study.strengths:
         changes = merge_sections(parse_settings(study.changes(strength)), {"train": {"threads": 1}})
-        data = study_data(usual, strength)
+        data = study.data(usual, strength)
         for seed in study.seeds:
             for variant in study.variants:
                 config = resolve_config("shapes", study.base, variant, seed, changes)
                 run = study.run(results, variant, strength, seed)
                 todo.append(Job(config, data, run, SPLITS))
-        prepare_strength(todo[-1].config, data, strength, jobs)
+        prepare_world(todo[-1].config, data, jobs)
     return sweep(todo, jobs)
 
 
-def prepare_strength(config: RunConfig, data: DataFiles, strength: float, workers: int) -> None:
-    """The dataset of one strength with features and dictionaries, unless all of it is there."""
+def prepare_world(config: RunConfig, data: DataFiles, workers: int) -> None:
+    """The dataset of one strength and noise, with features and dictionaries, unless it is there."""
     from cra_lib.cli.causal import sample_dictionaries
     from cra_lib.data.prepare import Features, prepare_dataset
+    from cra_lib.data.shapes.habits import DEFAULT_BIAS
 
+    strength = DEFAULT_BIAS if config.data.bias is None else config.data.bias
+    noise = config.data.noise or 0.0
     reference = data.root / "reference.json"
-    before = read_json(reference) if reference.is_file() else {}
+    before = read_json(reference).get("settings", {}) if reference.is_file() else {}
     dictionaries = (data.language_confounders, data.visual_confounders)
-    is_there = before.get("settings", {}).get("bias") == [strength, strength]
+    is_there = before.get("bias") == [strength, strength] and before.get("noise", 0.0) == noise
     if is_there and all(path.is_file() for path in dictionaries):
         return
-    print(f"shapes at strength {strength}: preparing {data.root}", flush=True)
+    print(f"shapes at strength {strength}, noise {noise:g}: preparing {data.root}", flush=True)
     prepare_dataset("shapes", config.data, data, features=Features(), workers=workers, say=print)
     sample_dictionaries(config, data, data.root / "confounders_card.json")

@@ -92,8 +92,9 @@ def _reproduce_study(
     dataset: str, variants: str | None, seeds: str | None, cores: int | None,
     data: str | None, results: str | None,
 ) -> NoReturn:  # fmt: skip
-    """The bias study in place of the pipeline."""
-    from cra_lib.cli.study import bias
+    """Every bias study of the repository in place of the pipeline."""
+    from cra_lib.cli.study import narrowed, run_and_show
+    from cra_lib.reproduction.bias_study import STUDIES, read_study, study_file
     from cra_lib.reproduction.planning import available_cores
 
     if dataset != "shapes":
@@ -101,7 +102,8 @@ def _reproduce_study(
             f"The profile 'bias' is for shapes, whose confounders are known, not {dataset}."
         )
     places = [Path(place) if place else None for place in (data, results)]
-    bias(variants, seeds, None, None, cores or available_cores(), *places, show=True)
+    studies = [narrowed(read_study(study_file(name)), variants, seeds) for name in STUDIES]
+    raise typer.Exit(run_and_show(studies, *places, cores or available_cores()))
 
 
 def _say(line: str) -> None:

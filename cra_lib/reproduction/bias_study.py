@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from cra_lib.config import check_variant
+from cra_lib.config import check_variant, run_config
 from cra_lib.config.files import read_profile
 from cra_lib.data.shapes.habits import DEFAULT_BIAS
 from cra_lib.inference.settings import label_of, parse_settings
@@ -39,6 +39,8 @@ SMALLEST = 5.0
 """Points of reliance: twice the standard error that five seeds leave at strength 0.95."""
 PROFILE = "bias"
 """Name by which `./reproduce.sh --profile` knows the study."""
+STUDIES = ("shapes-bias", "shapes-bias-noise")
+"""Studies of the repository: on clean videos, and on noisy ones."""
 KEYS = ("base", "set", "variants", "seeds", "strengths")
 
 
@@ -66,6 +68,25 @@ class Study(NamedTuple):
         """
         return label_of(variant, self.changes(strength))
 
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the noise on the videos, in grey levels of 255."""
+        return float(parse_settings(self.settings).get("data", {}).get("noise") or 0)
+
+    def data(self, usual: DataFiles, strength: float) -> DataFiles:
+        """Where the dataset of some strength lies: beside the default one.
+
+        >>> study = Study("quick", ("data.noise=60",), ("cra",), (1,), (0.5, 0.8))
+        >>> study.data(DataFiles(Path("data/shapes")), 0.8).root.name
+        'shapes-bias-0.8-noise-60'
+        """
+        name = usual.root.name
+        if strength != DEFAULT_BIAS:
+            name += f"-bias-{strength}"
+        if self.noise:
+            name += f"-noise-{self.noise:g}"
+        return DataFiles(usual.root.with_name(name))
+
     def run(self, results: ResultFiles, variant: str, strength: float, seed: int) -> RunFiles:
         """Folder of one run."""
         return study_results(results).run(self.label(variant, strength), seed)
@@ -83,13 +104,19 @@ class Reliance(NamedTuple):
     """Acc@QA on test, where there is no bias."""
 
 
+def study_file(name: str = "shapes-bias") -> Path:
+    """The file of one of STUDIES."""
+    return clone_file("workflow", "studies", f"{name}.yaml")
+
+
 def read_study(path: Path | None = None) -> Study:
-    """The study that a file describes; None is the one of the repository.
+    """The study that a file describes; None is the one on clean videos.
 
     Raises:
-        InputError: another set of keys, or values that are no variants, seeds or strengths.
+        InputError: another set of keys, or values that are no settings, variants, seeds or
+            strengths.
     """
-    path = path or clone_file("workflow", "studies", "shapes-bias.yaml")
+    path = path or study_file()
     chosen = read_profile(path)
     if set(chosen) != set(KEYS):
         found = ", ".join(sorted(map(str, chosen)))
@@ -103,7 +130,7 @@ def read_study(path: Path | None = None) -> Study:
     if not all(type(s) is int and s >= 0 for s in seeds):
         raise InputError(f"{path}: seeds should be whole numbers from 0 on, got {seeds!r}.")
     settings = tuple(map(str, chosen["set"]))
-    parse_settings(settings)
+    run_config("shapes", overrides=parse_settings(settings))  # refuses what is no setting
     names = tuple(check_variant(str(name)) for name in chosen["variants"])
     return Study(str(chosen["base"]), settings, names, tuple(seeds), tuple(map(float, strengths)))
 
@@ -115,13 +142,6 @@ def are_strengths(values: Sequence[object]) -> bool:
     (True, False, False)
     """
     return bool(values) and all(is_finite_number(value) and 0 <= value <= 1 for value in values)
-
-
-def study_data(data: DataFiles, strength: float) -> DataFiles:
-    """Where the dataset of some strength lies: beside the default one."""
-    if strength == DEFAULT_BIAS:
-        return data
-    return DataFiles(data.root.parent / f"{data.root.name}-bias-{strength}")
 
 
 def study_results(results: ResultFiles) -> ResultFiles:

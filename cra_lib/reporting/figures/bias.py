@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cra_lib.reporting.figures.datasets import draw_frames
 from cra_lib.reporting.figures.scores import REFERENCE_NAMES
 from cra_lib.reporting.figures.style import PAGE, blank, styled, with_data
 from cra_lib.reporting.looks import BLACK, GREY, in_order, look
@@ -77,3 +78,18 @@ def _draw_answerers(
         if known:
             axes.plot(*zip(*known, strict=True), ANSWERERS.get(name, "-"), color=GREY,
                       linewidth=1.2, zorder=0.8, label=REFERENCE_NAMES.get(name, name))  # fmt: skip
+
+
+@styled
+def frames_by_noise(rows: Mapping[float, np.ndarray], times: Sequence[float]) -> Figure:
+    """The same moments of one video, a row for each noise.
+
+    Args:
+        rows: noise in grey levels -> uint8 frames [N, H, W, 3] at ``times`` (seconds).
+    """
+    figure = blank(PAGE, len(rows) * (PAGE / max(len(times), 4) + 0.1))
+    parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
+    for part, (noise, frames) in zip(parts, rows.items(), strict=True):
+        draw_frames(part, frames, times)
+        part.supylabel(f"noise {noise:g}", fontsize=8)
+    return figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -12,7 +12,7 @@ from cra_lib.evaluator.annotations import read_questions
 from cra_lib.paths import DataFiles, ResultFiles
 from cra_lib.records import read_json, read_predictions
 from cra_lib.reporting.looks import look
-from cra_lib.reproduction.bias_study import Reliance, Study, study_data
+from cra_lib.reproduction.bias_study import Reliance, Study
 from cra_lib.reproduction.claims import Outcome
 
 STATISTICS = ("reliance", "grounded", "answers")
@@ -63,11 +63,11 @@ def alignment_means(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     return found.mean().drop(columns="seed").round(1).assign(seeds=found["seed"].nunique())
 
 
-def answerer_falls(data: DataFiles, strengths: Sequence[float]) -> dict[str, dict[float, float]]:
+def answerer_falls(data: DataFiles, study: Study) -> dict[str, dict[float, float]]:
     """What exact answerers that know the training bias lose from test_iid to test_ood."""
     falls: dict[str, dict[float, float]] = {}
-    for strength in strengths:
-        path = study_data(data, strength).root / "reference.json"
+    for strength in study.strengths:
+        path = study.data(data, strength).root / "reference.json"
         if path.is_file():
             learned = read_json(path)["learned"]
             for name in ("blind", "scene_and_text"):
@@ -84,7 +84,7 @@ def habit_table(results: ResultFiles, data: DataFiles, study: Study) -> pd.DataF
     """
     rows = []
     for strength in study.strengths:
-        files = study_data(data, strength)
+        files = study.data(data, strength)
         if not (files.root / "world.json").is_file():
             continue
         questions, scenes = read_questions(files.questions("test_ood")), scenes_of(files)
