@@ -3,8 +3,6 @@
 `score_files` is `cra evaluate` as one call.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 __all__ = ["Scored", "score_files"]

@@ -33,7 +33,12 @@ from cra_lib.data.shapes.questions import Item, ask, segments
 from cra_lib.data.shapes.reference import Asked, reference_rows
 from cra_lib.data.shapes.render import SIZE, render_frames
 from cra_lib.data.shapes.world import FPS, World, draw_world
-from cra_lib.evaluator import annotations
+from cra_lib.evaluator.annotations import (
+    write_json,
+    write_questions,
+    write_segments,
+    write_stamps,
+)
 from cra_lib.paths import DataFiles, remove_unfinished
 from cra_lib.records import InputError, Question
 from cra_lib.video.writing import write_video
@@ -114,7 +119,7 @@ def generate(
     _render(drawn_clips, noise, files, workers, progress)
     for split, drawn in clips.items():
         _write_split(files, split, drawn)
-    annotations.write_json(
+    write_json(
         files.root / "world.json",
         {clip.video_id: _described(clip) for drawn in clips.values() for clip in drawn},
     )
@@ -124,7 +129,7 @@ def generate(
         "statistics": {split: _statistics(asked[split], biases[split]) for split in clips},
         **reference_rows(asked, biases),
     }
-    annotations.write_json(reference_path, reference, indent=1)
+    write_json(reference_path, reference, indent=1)
     return reference
 
 
@@ -153,7 +158,7 @@ def _render(
     ]
     # Marks of what is about to be drawn go first, so that a killed run leaves none that is wrong.
     kept = {name: mark for name, mark in wanted.items() if marks.get(name) == mark}
-    annotations.write_json(marks_path, kept)
+    write_json(marks_path, kept)
     render = partial(_write_clip, files, noise)
     with ExitStack() as stack:
         done: Iterator[str] = map(render, todo)
@@ -165,7 +170,7 @@ def _render(
         for count, video_id in enumerate(done, start=1):
             kept[video_id] = wanted[video_id]
             if count % 100 == 0 or count == len(todo):
-                annotations.write_json(marks_path, kept)
+                write_json(marks_path, kept)
                 if lines:
                     print(f"shapes: {count} of {len(todo)} videos rendered", file=sys.stderr)
 
@@ -182,13 +187,11 @@ def _write_clip(files: DataFiles, noise: float, clip: Clip) -> str:
 
 def _write_split(files: DataFiles, split: str, clips: Sequence[Clip]) -> None:
     questions = [q for clip in clips for q in questions_of(clip)]
-    annotations.write_questions(files.questions(split), questions)
+    write_questions(files.questions(split), questions)
     stamps = {clip.video_id: frame_times(clip.world) for clip in clips}
-    annotations.write_stamps(files.stamps(split), stamps)
+    write_stamps(files.stamps(split), stamps)
     if split != "train":
-        annotations.write_segments(
-            files.segments(split), {clip.video_id: _grounding(clip) for clip in clips}
-        )
+        write_segments(files.segments(split), {clip.video_id: _grounding(clip) for clip in clips})
 
 
 def questions_of(clip: Clip) -> list[Question]:

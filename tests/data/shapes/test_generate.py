@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -105,6 +107,15 @@ def test_finished_videos_are_not_drawn_again(dataset):
     before = video.stat().st_mtime_ns
     generate(dataset, sizes=SMALL, workers=1, progress=False)
     assert video.stat().st_mtime_ns == before
+
+
+def test_the_dataset_can_be_made_by_a_process_that_imports_nothing_else(tmp_path):
+    """As docs/shapes.md shows it; what other modules import first must not matter."""
+    few = {"train": 1, "val": 0, "test_iid": 0, "test": 0, "test_ood": 0}
+    call = f"generate(sys.argv[1], sizes={few}, workers=1, progress=False)"
+    code = f"import sys; from cra_lib.data.shapes import generate; {call}"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    assert (tmp_path / "reference.json").is_file()
 
 
 def test_noise_changes_what_is_seen_and_nothing_else(dataset, tmp_path):
